@@ -1,0 +1,87 @@
+"""The broker: every state transition of a task, one short method each, over a blocking client. Floor 3.
+
+Nothing is sent again by itself: a caller who gets ServerUnreachable with `maybe_done` may repeat the same call, since
+every transition is idempotent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
+
+import redis
+
+from .connection import translate
+from .errors import TaskNotFound
+from .keys import Keys
+from .settings import Settings
+from .transitions import Call, NewTask, Transitions
+
+T = TypeVar("T")
+
+
+class Broker:
+    """The transitions of one namespace on one server."""
+
+    def __init__(self, client: redis.Redis, settings: Settings, *, url: str = "") -> None:
+        self.client = client
+        self.url = url
+        self.keys = Keys(settings.namespace)
+        self.settings = settings
+        self.transitions = Transitions(settings, self.keys)
+
+    def run(self, call: Call[T]) -> T:
+        """Send one call. Raises ServerUnreachable, PermissionDenied, ServerError."""
+        return call.read(self.send(self._evaluate, call))
+
+    def send(self, command: Callable[..., Any], *arguments: Any) -> Any:
+        """Any client call, its errors translated."""
+        try:
+            return command(*arguments)
+        except (redis.RedisError, OSError) as error:
+            raise translate(error, self.url) from error
+
+    def enqueue(self, queue: str, tasks: Iterable[NewTask]) -> list[bool]:
+        """Per task True when it was created, False when its id existed."""
+        return self.run(self.transitions.enqueue(queue, tasks))
+
+    def cancel(self, task_id: str) -> bool:
+        """True when the task is cancelled now, False when it had ended. Raises TaskNotFound."""
+        return _known(task_id, self.run(self.transitions.cancel(task_id))) in ("cancelled", "again")
+
+    def revive(self, task_id: str) -> bool:
+        """Put a failed or cancelled task back; False when it is neither. Raises TaskNotFound."""
+        return _known(task_id, self.run(self.transitions.revive(task_id))) == "done"
+
+    def fields(self, task_id: str) -> dict[str, str]:
+        """The hash of a task. Raises TaskNotFound."""
+        fields: dict[str, str] = self.send(self.client.hgetall, self.keys.data(task_id))
+        if not fields:
+            raise TaskNotFound(f"no task {task_id!r}: it was never enqueued here, or it ended more than 24 hours ago")
+        return fields
+
+    def many_fields(self, task_ids: Sequence[str]) -> list[dict[str, str]]:
+        """The hashes of several tasks in one round trip, empty where there is none."""
+        pipeline = self.client.pipeline(transaction=False)
+        for task_id in task_ids:
+            pipeline.hgetall(self.keys.data(task_id))
+        rows: list[Any] = self.send(pipeline.execute, False)
+        return [row if isinstance(row, dict) else {} for row in rows]
+
+    def result(self, task_id: str) -> str | None:
+        """The cached result as JSON text, None when there is none (any more)."""
+        text: str | None = self.send(self.client.get, self.keys.result(task_id))
+        return text
+
+    def _evaluate(self, call: Call[Any]) -> Any:
+        try:
+            return self.client.execute_command(*call.command)
+        except redis.exceptions.NoScriptError:
+            # refused before it ran, so this is no re-send
+            return self.client.execute_command("EVAL", call.script.source, *call.command[2:])
+
+
+def _known(task_id: str, verdict: str) -> str:
+    if verdict == "unknown":
+        raise TaskNotFound(f"no task {task_id!r}: it was never enqueued here, or it ended more than 24 hours ago")
+    return verdict

@@ -1,0 +1,55 @@
+"""From a URL to a Redis client with the one safe policy; floor 2. No other module builds a client.
+
+The policy: nothing is ever sent twice by itself (redis-py would re-send any command up to ten times after a timeout,
+which duplicates pushes), 5 s for an answer, 3 s to connect, keepalive, RESP3, replies decoded as UTF-8 with foreign
+bytes kept as surrogates and sent back unchanged. A pooled connection that the server closed meanwhile is replaced
+before anything is sent on it, so a restarted server costs no error.
+
+redis-py takes 160 ms to import, so `ocrq.clients`, which builds on it, is imported when a client is asked for.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ocrq import embedded
+from ocrq.endpoint import Endpoint, parse_url
+from ocrq.errors import SettingsError
+from ocrq.faults import guarded, is_transient, translate
+from ocrq.text import redact
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import redis
+
+    from ocrq.settings import Settings
+
+__all__ = ["Endpoint", "client", "connect", "guarded", "is_transient", "parse_url", "redact", "server_url", "translate"]
+
+
+def server_url(settings: Settings, announce: Callable[[str], None]) -> str:
+    """The URL to talk to; starts this user's embedded server when none is set (`announce` gets one line then)."""
+    return settings.redis_url or embedded.ensure_running(settings.data_dir, announce)
+
+
+def connect(settings: Settings, *, announce: Callable[[str], None] = lambda _line: None) -> redis.Redis:
+    """A client for the server that holds the tasks; only the embedded server and a cluster are contacted now."""
+    return client(server_url(settings, announce), namespace=settings.namespace)
+
+
+def client(url: str, *, namespace: str, **options: Any) -> redis.Redis:
+    """A client for `url`; `options` are redis-py's connection options and win over the policy and the URL.
+
+    Raises SettingsError for a URL that cannot be, ServerUnreachable when a cluster does not answer.
+    """
+    endpoint = parse_url(url)
+    if endpoint.kind == "cluster" and not namespace.startswith("{"):
+        raise SettingsError(
+            f"namespace {namespace!r} cannot be used with a Redis Cluster ({redact(url)}): its keys would lie in"
+            f" different slots; set namespace to {{{namespace}}}, for example OCRQ_NAMESPACE='{{{namespace}}}'"
+        )
+    from ocrq import clients  # noqa: PLC0415  # see the top
+
+    with guarded(url):
+        return clients.build(endpoint, options)

@@ -1,0 +1,34 @@
+-- Complete tasks, each with its whole documented lifecycle in this one step; a token that is not the newest is refused.
+-- A repeated call changes nothing and says "again".
+-- KEYS leases held completed
+-- PREFIX data_prefix result_prefix daily_prefix user_channel_prefix task_channel_prefix notifications
+-- ARGV unit result_seconds
+-- REST per task: id, token, duration ms, result JSON ("" for none), message up to its timestamp, user id, n, n texts
+-- RETURNS per task "done", "again" or "lost"
+local bad = wrong_type(leases, 'zset') or wrong_type(held, 'hash')
+if bad then return bad end
+local now = now_ms()
+local time, replies, done, duration = stamp(now, unit), {}, 0, 0
+local i = REST
+while ARGV[i] do
+  local id, token, took, result, head, user_id, n =
+    ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4], ARGV[i + 5], tonumber(ARGV[i + 6])
+  local first = i + 7
+  i = first + n
+  local key, verdict = data_prefix .. id, 'lost'
+  local now_is = type_of(key) == 'hash' and call('HMGET', key, 'deliveries', 'status', 'error') or {}
+  if now_is[1] == token and now_is[2] == 'completed' then
+    verdict = 'again'
+  elseif now_is[1] == token and now_is[2] == 'processing' and call('ZREM', leases, id) == 1 then
+    call('HDEL', held, id)
+    if now_is[3] then call('HDEL', key, 'error', 'error_type') end
+    call('HSET', key, 'status', 'completed', 'completed_at', time, unpack(ARGV, first, i - 1))
+    call('EXPIRE', key, TASK_SECONDS)
+    if result ~= '' then call('SET', result_prefix .. id, result, 'EX', result_seconds) end
+    notify(head, time, id, user_id, notifications, user_channel_prefix, task_channel_prefix)
+    done, duration, verdict = done + 1, duration + tonumber(took), 'done'
+  end
+  replies[#replies + 1] = verdict
+end
+if done > 0 then tally(completed, daily_prefix, now, 'tasks_completed', done, duration) end
+return replies

@@ -1,0 +1,45 @@
+-- Enqueue tasks into one queue, each once: an id that exists already is left as it is.
+-- KEYS queue priority scheduled queues total pending
+-- PREFIX data_prefix
+-- ARGV queue_name unit
+-- REST per task: id, score ("" for the list), due ("" now, "+ms" from now, else unix ms), n, then n field/value texts
+-- RETURNS per task 1 created or 0 existed
+local now = now_ms()
+local bad = wrong_type(queue, 'list') or wrong_type(priority, 'zset') or wrong_type(scheduled, 'zset')
+  or wrong_type(queues, 'set')
+if bad then return bad end
+local created_at, created, list, replies = stamp(now, unit), 0, {}, {}
+local waiting, i = 0, REST
+while ARGV[i] do
+  local id, score, due, n = ARGV[i], ARGV[i + 1], ARGV[i + 2], tonumber(ARGV[i + 3])
+  local first = i + 4
+  i = first + n
+  local key = data_prefix .. id
+  if call('EXISTS', key) == 1 then
+    replies[#replies + 1] = 0
+  else
+    local at = 0
+    if due ~= '' then
+      at = string.sub(due, 1, 1) == '+' and now + tonumber(string.sub(due, 2)) or tonumber(due)
+    end
+    local later = at > now
+    call('HSET', key, 'status', later and 'scheduled' or 'pending', 'created_at', created_at, 'attempts', '0',
+      unpack(ARGV, first, i - 1))
+    if later then
+      call('ZADD', scheduled, at, id)
+    elseif score == '' then
+      list[#list + 1] = id
+      waiting = waiting + 1
+    else
+      call('ZADD', priority, score, id)
+      waiting = waiting + 1
+    end
+    created = created + 1
+    replies[#replies + 1] = 1
+  end
+end
+if #list > 0 then call('LPUSH', queue, unpack(list)) end
+if queue_name ~= 'default' then call('SADD', queues, queue_name) end
+if created > 0 then try('INCRBY', total, created) end
+if waiting > 0 then try('INCRBY', pending, waiting) end
+return replies

@@ -1,0 +1,120 @@
+-- Helpers in front of every script. Scripts do not roll back, so each checks key types before its first write, and
+-- every first write is one that the server allows when it is out of memory (ZREM, HDEL, RPOP), so that work under way
+-- can always be finished; only enqueue may be refused for memory.
+local call, try = redis.call, redis.pcall
+if redis.replicate_commands then redis.replicate_commands() end -- Redis 6.2 wants it before TIME; a no-op later
+
+local TASK_SECONDS, DAILY_SECONDS, HELD_SECONDS = 86400, 2592000, 86400
+local LIST_PRIORITY, HISTORY_LENGTH = 5, 16
+
+local function now_ms()
+  local t = call('TIME')
+  return t[1] * 1000 + math.floor(t[2] / 1000)
+end
+
+-- A time as task hashes and notifications carry it: whole seconds or milliseconds, as text.
+local function stamp(ms, unit)
+  if unit == 'ms' then return string.format('%.0f', ms) end
+  return string.format('%.0f', math.floor(ms / 1000))
+end
+
+local function type_of(key) return call('TYPE', key).ok end
+
+-- The error reply when a key holds something else than it should, nil when all is well.
+local function wrong_type(key, expected)
+  local found = type_of(key)
+  if found == 'none' or found == expected then return nil end
+  return redis.error_reply('OCRQTYPE ' .. key .. ' holds a ' .. found .. ', not a ' .. expected)
+end
+
+-- A whole number from 0, whatever a foreign program wrote.
+local function count_of(text)
+  local n = tonumber(text)
+  if not n or n ~= n or n < 0 or n > 9007199254740991 then return 0 end
+  return math.floor(n)
+end
+
+local function fields_of(flat)
+  local f = {}
+  for i = 1, #flat, 2 do f[flat[i]] = flat[i + 1] end
+  return f
+end
+
+local function lane_suffix(queue)
+  if not queue or queue == '' or queue == 'default' then return '' end
+  return ':' .. queue
+end
+
+-- Puts a task that was claimed before back at the head of its line. Returns nothing; types are the caller's affair,
+-- and a lane of a wrong type (a foreign program's) sends the id to the priority-5 list instead of losing it.
+local function put_back(id, queue, priority, list_prefix, priority_prefix)
+  local suffix, score = lane_suffix(queue), tonumber(priority)
+  local done
+  if score and score == score and score ~= LIST_PRIORITY then
+    done = try('ZADD', priority_prefix .. suffix, score, id)
+  else
+    done = try('RPUSH', list_prefix .. suffix, id)
+  end
+  if type(done) == 'table' and done.err then call('RPUSH', list_prefix, id) end
+end
+
+-- UTC date of a time in ms, YYYY-MM-DD (days to civil date, after H. Hinnant's public-domain algorithm).
+local function date_of(ms)
+  local z = math.floor(ms / 86400000) + 719468
+  local era = math.floor(z / 146097)
+  local doe = z - era * 146097
+  local yoe = math.floor((doe - math.floor(doe / 1460) + math.floor(doe / 36524) - math.floor(doe / 146096)) / 365)
+  local doy = doe - (365 * yoe + math.floor(yoe / 4) - math.floor(yoe / 100))
+  local mp = math.floor((5 * doy + 2) / 153)
+  local day = doy - math.floor((153 * mp + 2) / 5) + 1
+  local month = mp < 10 and mp + 3 or mp - 9
+  local year = yoe + era * 400 + (month <= 2 and 1 or 0)
+  return string.format('%04d-%02d-%02d', year, month, day)
+end
+
+-- Adds finished tasks to counter and daily hash. A counter that a foreign program broke must not stop a task, so
+-- errors are passed over here; maintenance and `ocrq doctor` show them.
+local function tally(counter, daily_prefix, now, field, n, duration_ms)
+  try('INCRBY', counter, n)
+  local daily = daily_prefix .. date_of(now)
+  local fresh = call('EXISTS', daily) == 0
+  local count = try('HINCRBY', daily, field, n)
+  if duration_ms and type(count) == 'number' then
+    local seen = call('HMGET', daily, 'avg_processing_time', 'processing_ms')
+    local sum = tonumber(seen[2]) or (tonumber(seen[1]) or 0) * (count - n)
+    sum = sum + duration_ms
+    try('HSET', daily, 'avg_processing_time', string.format('%.3f', sum / count), 'processing_ms',
+      string.format('%.0f', sum))
+  end
+  if fresh then try('EXPIRE', daily, DAILY_SECONDS) end
+end
+
+-- Publishes to all, to the user and to the task. `head` is the message up to its timestamp. Never fails: by now the
+-- state has changed, and a notification is only a hint.
+local function notify(head, time, id, user_id, all, user_prefix, task_prefix)
+  local message = head .. time .. '}'
+  try('PUBLISH', all, message)
+  if user_id and user_id ~= '' then try('PUBLISH', user_prefix .. user_id, message) end
+  try('PUBLISH', task_prefix .. id, message)
+end
+
+-- JSON head of a notification about a task that ended without its worker's help.
+local function message_head(kind, id, f, status, error)
+  local m = cjson.encode({ type = kind, task_id = id, user_id = f.user_id or '', status = status, error = error })
+  return string.sub(m, 1, -2) .. ',"timestamp":'
+end
+
+-- One more line of a task's history of failures, the newest HISTORY_LENGTH kept.
+local function with_history(history, entry)
+  local lines = {}
+  for line in string.gmatch(history or '', '[^\n]+') do lines[#lines + 1] = line end
+  lines[#lines + 1] = entry
+  return table.concat(lines, '\n', math.max(1, #lines - HISTORY_LENGTH + 1))
+end
+
+local function quarantine_element(zset, reasons, element, at, now, reason, queue, priority)
+  call('ZADD', zset, at, element)
+  call('HSET', reasons, element, cjson.encode({
+    reason = reason, queue = queue, priority = tostring(priority), first_seen = string.format('%.0f', now),
+  }))
+end

@@ -1,0 +1,62 @@
+-- Move due tasks from the schedule into their queues, and give quarantined ids whose hash has come another chance.
+-- KEYS scheduled quarantine reasons pending
+-- PREFIX data_prefix list_prefix priority_prefix
+-- ARGV limit repair_ms
+-- RETURNS {promoted, repaired, ms until the next one is due or -1}
+local bad = wrong_type(scheduled, 'zset') or wrong_type(quarantine, 'zset') or wrong_type(reasons, 'hash')
+if bad then return bad end
+local now = now_ms()
+local promoted, repaired = 0, 0
+
+-- At the tail of its line; a due task is a new arrival there.
+local function arrive(id, queue, priority)
+  local suffix, score = lane_suffix(queue), tonumber(priority)
+  local done
+  if score and score == score and score ~= LIST_PRIORITY then
+    done = try('ZADD', priority_prefix .. suffix, score, id)
+  else
+    done = try('LPUSH', list_prefix .. suffix, id)
+  end
+  return type(done) ~= 'table' or not done.err
+end
+
+for _, id in ipairs(call('ZRANGEBYSCORE', scheduled, '-inf', now, 'LIMIT', 0, limit)) do
+  local key = data_prefix .. id
+  call('ZREM', scheduled, id)
+  local kind = type_of(key)
+  if kind ~= 'hash' then
+    quarantine_element(quarantine, reasons, id, now, now,
+      kind == 'none' and 'no hash: it was evicted or deleted while the task was scheduled' or 'hash key holds a ' .. kind,
+      'default', '')
+  else
+    local f = call('HMGET', key, 'queue', 'priority')
+    if arrive(id, f[1], f[2]) then
+      call('HSET', key, 'status', 'pending')
+      promoted = promoted + 1
+    else
+      quarantine_element(quarantine, reasons, id, now, now, 'its queue key holds something else', f[1] or 'default',
+        f[2] or '')
+    end
+  end
+end
+
+for _, id in ipairs(call('ZREVRANGEBYSCORE', quarantine, '+inf', now - tonumber(repair_ms), 'LIMIT', 0, limit)) do
+  local why = call('HGET', reasons, id)
+  if why and type_of(data_prefix .. id) == 'hash' then
+    local ok, known = pcall(cjson.decode, why)
+    if ok and type(known) == 'table' and known.reason == 'no hash' and arrive(id, known.queue, known.priority) then
+      call('ZREM', quarantine, id)
+      call('HDEL', reasons, id)
+      repaired = repaired + 1
+    end
+  end
+end
+
+if promoted + repaired > 0 then try('INCRBY', pending, promoted + repaired) end
+local wait = -1
+local next_due = call('ZRANGE', scheduled, 0, 0, 'WITHSCORES')
+if #next_due > 0 then wait = math.max(0, tonumber(next_due[2]) - now) end
+if call('ZCOUNT', quarantine, '(' .. string.format('%.0f', now), '+inf') > 0 and (wait < 0 or wait > 50) then
+  wait = 50 -- an id in its grace waits for its hash
+end
+return { promoted, repaired, wait }

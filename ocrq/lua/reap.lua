@@ -1,0 +1,91 @@
+-- Take tasks back from workers that are gone. With a slot: that process died, and of what it held only `running` is
+-- to blame, the rest goes back untouched. Without: every lease that has run out, and each counts as a crash.
+-- KEYS leases dead quarantine reasons failed pending
+-- PREFIX data_prefix held_prefix list_prefix priority_prefix daily_prefix user_channel_prefix task_channel_prefix notifications
+-- ARGV slot reason limit max_crashes unit failed_seconds
+-- REST ids that the slot was running
+-- RETURNS {1 when there is more, {id, "waiting", "dead", "released" or "quarantined", crashes, queue, processor, reason}...}
+local bad = wrong_type(leases, 'zset') or wrong_type(dead, 'zset') or wrong_type(quarantine, 'zset')
+  or wrong_type(reasons, 'hash')
+if bad then return bad end
+local now = now_ms()
+local time, out, waiting, died = stamp(now, unit), {}, 0, 0
+
+local function crashed(id, key, f)
+  local crashes = count_of(f.crashes) + 1
+  local entry = cjson.encode({ attempt = count_of(f.attempts), delivery = count_of(f.deliveries), worker = f.worker_id or '',
+    outcome = 'crashed', error = reason })
+  call('HSET', key, 'crashes', crashes, 'error', reason, 'error_type', 'Crash', 'history',
+    with_history(f.history, string.sub(entry, 1, -2) .. ',"at":' .. time .. '}'))
+  local verdict = 'waiting'
+  if crashes >= tonumber(max_crashes) then
+    local error = 'crashed its worker ' .. crashes .. ' times, last: ' .. reason
+    call('HSET', key, 'status', 'failed', 'completed_at', time, 'error', error)
+    call('ZADD', dead, now, id)
+    call('EXPIRE', key, failed_seconds)
+    notify(message_head('task_failed', id, f, 'failed', error), time, id, f.user_id, notifications,
+      user_channel_prefix, task_channel_prefix)
+    died, verdict = died + 1, 'dead'
+  else
+    call('HSET', key, 'status', 'pending')
+    put_back(id, f.queue, f.priority, list_prefix, priority_prefix)
+    waiting = waiting + 1
+  end
+  out[#out + 1] = { id, verdict, crashes, f.queue or 'default', f.processor or '', reason }
+end
+
+local function released(id, key, f)
+  call('HSET', key, 'status', 'pending', 'attempts', math.max(0, count_of(f.attempts) - 1))
+  put_back(id, f.queue, f.priority, list_prefix, priority_prefix)
+  waiting = waiting + 1
+  out[#out + 1] = { id, 'released', count_of(f.crashes), f.queue or 'default', f.processor or '', reason }
+end
+
+-- `token` is nil when the lease itself is the proof.
+local function take_back(id, token, blame)
+  call('ZREM', leases, id)
+  local key = data_prefix .. id
+  local kind = type_of(key)
+  if kind ~= 'hash' then
+    quarantine_element(quarantine, reasons, id, now, now,
+      kind == 'none' and 'no hash: it was evicted or deleted while the task ran' or 'hash key holds a ' .. kind, 'default', '')
+    out[#out + 1] = { id, 'quarantined', 0, 'default', '', reason }
+    return
+  end
+  local names = { 'status', 'deliveries', 'attempts', 'crashes', 'queue', 'priority', 'processor', 'worker_id', 'user_id',
+    'history' }
+  local values, f = call('HMGET', key, unpack(names)), {}
+  for i = 1, #names do f[names[i]] = values[i] or nil end
+  if f.worker_id then
+    local held = held_prefix .. f.worker_id
+    if type_of(held) == 'hash' then call('HDEL', held, id) end
+  end
+  if blame then crashed(id, key, f) else released(id, key, f) end
+end
+
+local more = 0
+if slot ~= '' then
+  local held, running = held_prefix .. slot, {}
+  for i = REST, #ARGV do running[ARGV[i]] = true end
+  if type_of(held) == 'hash' then
+    local mine = call('HGETALL', held)
+    for i = #mine - 1, 1, -2 do -- from the last claimed, so that the first ends up at the head
+      local id, token = mine[i], string.match(mine[i + 1], '^(%d+):')
+      local key = data_prefix .. id
+      if id ~= '' and call('ZSCORE', leases, id) then
+        local kind = type_of(key)
+        if kind ~= 'hash' or call('HGET', key, 'deliveries') == token then
+          take_back(id, token, running[id] or running['*'])
+        end
+      end
+    end
+    call('DEL', held)
+  end
+else
+  local late = call('ZRANGEBYSCORE', leases, '-inf', now, 'LIMIT', 0, limit)
+  for i = #late, 1, -1 do take_back(late[i], nil, true) end
+  if #late >= tonumber(limit) then more = 1 end
+end
+if waiting > 0 then try('INCRBY', pending, waiting) end
+if died > 0 then tally(failed, daily_prefix, now, 'tasks_failed', died) end
+return { more, out }

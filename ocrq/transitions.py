@@ -1,0 +1,289 @@
+"""Every call of a broker transition, put together and read without any I/O. Floor 3.
+
+`Broker` (blocking), the worker's link (pipelined) and async callers all send what these methods return, so that a
+transition is spelled once. A `Call` may be sent again unchanged after a lost reply: each script is idempotent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
+
+from .keys import RESULT_CACHE_SECONDS, Keys
+from .lua import Arg, Script, script
+from .settings import Settings
+
+T = TypeVar("T")
+Verdict = Literal["done", "again", "lost"]
+
+CLAIM_GRACE_MS = 500  #: a producer may write the hash this long after the push
+REPAIR_MS = 3_600_000  #: for this long a quarantined id is looked at again, in case its hash came after all
+BATCH = 100  #: most ids that one call of promote or reap touches
+CANCEL_SCAN = 10_000  #: longest list that cancel searches; in a longer one it leaves a tombstone
+HASH_OVERHEAD_BYTES = 64 * 1024  #: what a hash may have beside its payload
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[T]):
+    """One EVALSHA: `command` to send, `read` to make sense of the reply."""
+
+    script: Script
+    command: list[Arg]
+    read: Callable[[Any], T]
+
+
+class NewTask(NamedTuple):
+    """A task to be enqueued; `due` is "" (now), "+ms" from now, or unix ms."""
+
+    id: str
+    score: str
+    due: str
+    fields: Sequence[str | bytes]
+
+
+class Claimed(NamedTuple):
+    """A task that a worker process now holds."""
+
+    id: str
+    token: int
+    fields: dict[str, str]
+
+
+class Claim(NamedTuple):
+    """Reply to a claim: server time (unix ms), whether more may be waiting, when the next fair pick is due, what was
+    claimed, and (element, what became of it) for everything that was not."""
+
+    now_ms: int
+    more: bool
+    fair_after: int
+    tasks: list[Claimed]
+    notes: list[tuple[str, str]]
+
+
+class Done(NamedTuple):
+    """A completed task for ack. `message` is the notification's JSON up to the timestamp's value."""
+
+    id: str
+    token: int
+    duration_ms: int
+    result: bytes
+    message: bytes
+    user_id: str
+    fields: Sequence[str | bytes]
+
+
+class Failure(NamedTuple):
+    """A failed delivery for nack. `verdict` is retry (after `delay_ms`), dead or quarantine; `entry` is one line of
+    history as JSON up to its time's value."""
+
+    id: str
+    token: int
+    verdict: Literal["retry", "dead", "quarantine"]
+    delay_ms: int
+    error: str
+    error_type: str
+    entry: bytes
+    message: bytes
+    user_id: str
+
+
+class Progress(NamedTuple):
+    """Progress of a running task."""
+
+    id: str
+    token: int
+    fraction: float
+    text: str
+    message: bytes
+    user_id: str
+
+
+class Reaped(NamedTuple):
+    """A task taken back from a worker that is gone; `verdict` is waiting, dead, released or quarantined."""
+
+    id: str
+    verdict: str
+    crashes: int
+    queue: str
+    processor: str
+    reason: str
+
+
+class Extended(NamedTuple):
+    """Leases renewed, and (slot, task id, "lost" or "cancelled") for what a slot must stop working on."""
+
+    renewed: int
+    stops: list[tuple[str, str, str]]
+
+
+class Promoted(NamedTuple):
+    """Tasks whose time had come, ids whose hash had, and ms until the next (None: nothing is scheduled)."""
+
+    promoted: int
+    repaired: int
+    next_ms: int | None
+
+
+class Transitions:
+    """The calls of one namespace."""
+
+    def __init__(self, settings: Settings, keys: Keys) -> None:
+        self._settings = settings
+        self.keys = keys
+
+    def enqueue(self, queue: str, tasks: Iterable[NewTask]) -> Call[list[bool]]:
+        """Per task True when created, False when its id existed."""
+        rest: list[Arg] = []
+        for task in tasks:
+            rest += (task.id, task.score, task.due, len(task.fields), *task.fields)
+        return self._call(
+            "enqueue",
+            _truths,
+            rest=rest,
+            queue=self.keys.queue(queue),
+            priority=self.keys.priority(queue),
+            queue_name=queue,
+            unit=self._settings.time_unit,
+        )
+
+    def claim(
+        self, queues: Sequence[str], *, slot: str, nonce: str, count: int, fair_after: int, default_processor: str
+    ) -> Call[Claim]:
+        """At most `count` tasks of these queues, in the one claim order, earlier queues first."""
+        settings = self._settings
+        lanes = [key for queue in queues for key in (self.keys.queue(queue), self.keys.priority(queue))]
+        return self._call(
+            "claim",
+            _read_claim,
+            rest_keys=lanes,
+            rest=queues,
+            held=self.keys.held(slot),
+            slot=slot,
+            nonce=nonce,
+            count=count,
+            lease_ms=_ms(settings.lease_seconds),
+            fair_after=fair_after,
+            fairness=settings.fairness,
+            default_processor=default_processor,
+            max_hash_bytes=settings.max_payload_bytes + HASH_OVERHEAD_BYTES,
+            grace_ms=CLAIM_GRACE_MS,
+            unit=settings.time_unit,
+        )
+
+    def ack(self, slot: str, done: Iterable[Done]) -> Call[list[Verdict]]:
+        """Complete tasks."""
+        rest: list[Arg] = []
+        for task in done:
+            rest += (*task[:6], len(task.fields), *task.fields)
+        return self._call(
+            "ack",
+            _same,
+            rest=rest,
+            held=self.keys.held(slot),
+            unit=self._settings.time_unit,
+            result_seconds=RESULT_CACHE_SECONDS,
+        )
+
+    def nack(self, slot: str, failure: Failure) -> Call[Verdict]:
+        """End a failed delivery."""
+        return self._call(
+            "nack",
+            _same,
+            held=self.keys.held(slot),
+            unit=self._settings.time_unit,
+            failed_seconds=self._settings.failed_days * 86400,
+            head=failure.message,
+            **{name: value for name, value in failure._asdict().items() if name != "message"},
+        )
+
+    def release(self, slot: str, tasks: Sequence[tuple[str, int]]) -> Call[list[Verdict]]:
+        """Give (id, token) back untouched; the first ends up at the head of its line."""
+        rest = [value for pair in reversed(tasks) for value in pair]
+        return self._call("release", _reversed, rest=rest, held=self.keys.held(slot))
+
+    def extend(self, slots: Sequence[str]) -> Call[Extended]:
+        """Renew what these worker processes hold."""
+        return self._call("extend", _read_extended, rest=slots, lease_ms=_ms(self._settings.lease_seconds))
+
+    def promote(self) -> Call[Promoted]:
+        """Move due tasks into their queues."""
+        return self._call("promote", _read_promoted, limit=BATCH, repair_ms=REPAIR_MS)
+
+    def reap_expired(self) -> Call[tuple[bool, list[Reaped]]]:
+        """Take back what has outlived its lease; True when there may be more."""
+        return self._reap("", "lease expired", ())
+
+    def reap_slot(self, slot: str, reason: str, running: Sequence[str]) -> Call[tuple[bool, list[Reaped]]]:
+        """Take back what a dead process held; only `running` is to blame, or everything when that is unknown."""
+        return self._reap(slot, reason, running)
+
+    def cancel(self, task_id: str) -> Call[str]:
+        """Reply: cancelled, again, ended or unknown."""
+        return self._call("cancel", _same, id=task_id, unit=self._settings.time_unit, scan_limit=CANCEL_SCAN)
+
+    def revive(self, task_id: str) -> Call[str]:
+        """Put a failed or cancelled task back. Reply: done, running or unknown."""
+        return self._call("revive", _same, id=task_id)
+
+    def progress(self, reports: Iterable[Progress]) -> Call[list[Verdict]]:
+        """Record and announce progress."""
+        rest = [value for report in reports for value in report]
+        return self._call("progress", _same, rest=rest, unit=self._settings.time_unit)
+
+    def beat(self, worker_id: str, seconds: int, fields: Sequence[str]) -> Call[int]:
+        """A worker's heartbeat; the reply is the number of workers alive."""
+        return self._call(
+            "beat", int, rest=fields, worker=self.keys.worker(worker_id), worker_id=worker_id, seconds=seconds
+        )
+
+    def _reap(self, slot: str, reason: str, running: Sequence[str]) -> Call[tuple[bool, list[Reaped]]]:
+        return self._call(
+            "reap",
+            _read_reaped,
+            rest=running,
+            slot=slot,
+            reason=reason,
+            limit=BATCH,
+            max_crashes=self._settings.max_crashes,
+            unit=self._settings.time_unit,
+            failed_seconds=self._settings.failed_days * 86400,
+        )
+
+    def _call(self, name: str, read: Callable[[Any], T], **arguments: Any) -> Call[T]:
+        loaded = script(name)
+        return Call(loaded, loaded.call(self.keys, **arguments), read)
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)
+
+
+def _same(reply: Any) -> Any:
+    return reply
+
+
+def _reversed(reply: Any) -> Any:
+    return reply[::-1]
+
+
+def _truths(reply: Any) -> list[bool]:
+    return [value == 1 for value in reply]
+
+
+def _read_claim(reply: Any) -> Claim:
+    now_ms, more, fair_after, claimed, notes = reply
+    tasks = [Claimed(id_, int(token), dict(zip(flat[::2], flat[1::2], strict=True))) for id_, token, flat in claimed]
+    return Claim(now_ms, more == 1, fair_after, tasks, [(element, what) for element, what in notes])
+
+
+def _read_extended(reply: Any) -> Extended:
+    return Extended(reply[0], [(slot, id_, why) for slot, id_, why in reply[1]])
+
+
+def _read_promoted(reply: Any) -> Promoted:
+    return Promoted(reply[0], reply[1], reply[2] if reply[2] >= 0 else None)
+
+
+def _read_reaped(reply: Any) -> tuple[bool, list[Reaped]]:
+    return reply[0] == 1, [Reaped(*row) for row in reply[1]]

@@ -1,0 +1,221 @@
+"""The board: what each process of a worker is doing, in a memory-mapped file that outlives them. Floor 5.
+
+Children write which tasks they run and until when; the supervisor reads the deadlines, the keeper who is alive. The
+supervisor holds a lock on the file as long as it lives, so any other worker on the host can tell that its owner is
+gone (and read what each process was doing), even after everything was killed with -9.
+
+Times are CLOCK_MONOTONIC seconds, which all processes of a host share until it reboots; a board from before a reboot is
+recognised by its boot time.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import mmap
+import os
+import struct
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+_MAGIC = b"ocrqbrd1"
+_HEADER = 1024  #: magic, length of JSON, JSON
+_SLOT_HEAD = struct.Struct("=IIIId")  # pid, generation, state, unused, beat
+_ENTRY = struct.Struct("=ddH")  # deadline, started, length of id; the id follows
+_MAX_ID = 512
+_ENTRY_SIZE = _ENTRY.size + _MAX_ID + 6
+
+STARTING, IDLE, BUSY, GONE = range(4)
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A task that a process is working on: its id, when it began and its hard deadline (inf: none)."""
+
+    task_id: str
+    started: float
+    deadline: float
+
+
+class Board:
+    """The board of one worker. Make one with `create`, look at another's with `adopt`."""
+
+    def __init__(self, path: Path, file: int, memory: mmap.mmap, worker_id: str, slots: int, entries: int) -> None:
+        self.path = path
+        self.worker_id = worker_id
+        self._file = file
+        self._memory = memory
+        self.slots = [Slot(memory, worker_id, index, entries) for index in range(slots)]
+
+    @classmethod
+    def create(cls, folder: Path, worker_id: str, *, slots: int, entries: int) -> Board:
+        """A new board, locked by this process until it ends. `entries`: tasks that a process may run at a time."""
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path = folder / f"{worker_id}.board"
+        # locked before it is visible under its name, or a neighbour could take it for a dead worker's
+        draft = path.with_suffix(".draft")
+        file = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        size = _HEADER + slots * _slot_size(entries)
+        os.ftruncate(file, size)
+        about = json.dumps({"worker_id": worker_id, "slots": slots, "entries": entries, "boot": _boot_time()}).encode()
+        memory = mmap.mmap(file, size)
+        memory[: len(_MAGIC) + 4 + len(about)] = _MAGIC + struct.pack("=I", len(about)) + about
+        draft.rename(path)
+        return cls(path, file, memory, worker_id, slots, entries)
+
+    @classmethod
+    def adopt(cls, path: Path) -> Board | None:
+        """The board of a worker that is gone, locked by us now; None while its owner lives, or when it is no board."""
+        try:
+            file = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except OSError:
+            return None
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            memory = mmap.mmap(file, 0)
+            about = _about(memory)
+            return cls(path, file, memory, str(about["worker_id"]), int(about["slots"]), int(about["entries"]))
+        except BlockingIOError:
+            os.close(file)
+        except (OSError, ValueError, KeyError, TypeError, struct.error):
+            os.close(file)
+            path.unlink(missing_ok=True)  # a torn file of a worker that died while it was being made
+        return None
+
+    def remove(self) -> None:
+        """Delete the file and let go of the lock."""
+        self.path.unlink(missing_ok=True)
+        self.release()
+
+    def release(self) -> None:
+        """Let go of the lock, keep the file."""
+        self._memory.close()
+        os.close(self._file)
+
+
+class Slot:
+    """The place of one process on the board; a new process in it gets a new generation, hence a new slot id."""
+
+    def __init__(self, memory: mmap.mmap, worker_id: str, index: int, entries: int) -> None:
+        self.index = index
+        self._memory = memory
+        self._worker_id = worker_id
+        self._entries = entries
+        self._base = _HEADER + index * _slot_size(entries)
+        self._free = list(range(entries))
+
+    # -- written by the supervisor -----------------------------------------------------------------------------
+
+    def renew(self) -> str:
+        """Clear the place for a new process and return its slot id."""
+        generation = self.generation + 1
+        self._memory[self._base : self._base + _slot_size(self._entries)] = bytes(_slot_size(self._entries))
+        _SLOT_HEAD.pack_into(self._memory, self._base, 0, generation, STARTING, 0, time.monotonic())
+        return self.slot_id
+
+    def set_pid(self, pid: int) -> None:
+        """Say which process sits here."""
+        struct.pack_into("=I", self._memory, self._base, pid)
+
+    def set_gone(self) -> None:
+        """Say that the process has ended and all it held was given back."""
+        struct.pack_into("=I", self._memory, self._base + 8, GONE)
+
+    # -- written by the process --------------------------------------------------------------------------------
+
+    def start(self, task_id: str, deadline: float) -> int:
+        """Note that a task begins, with its hard deadline (inf: none); returns the entry for `finish`."""
+        entry = self._free.pop()
+        at = self._entry(entry)
+        encoded = task_id.encode("utf-8", "surrogateescape")[:_MAX_ID]
+        end = at + _ENTRY.size
+        self._memory[end : end + len(encoded)] = encoded
+        _ENTRY.pack_into(self._memory, at, deadline, time.monotonic(), len(encoded))
+        return entry
+
+    def finish(self, entry: int) -> None:
+        """Note that the task is over."""
+        _ENTRY.pack_into(self._memory, self._entry(entry), 0.0, 0.0, 0)
+        self._free.append(entry)
+
+    def beat(self, state: int) -> None:
+        """Note that the process's loop has turned."""
+        struct.pack_into("=IId", self._memory, self._base + 8, state, 0, time.monotonic())
+
+    # -- read by anyone ----------------------------------------------------------------------------------------
+
+    @property
+    def slot_id(self) -> str:
+        """Name of the process in leases and in the task's `worker_id`."""
+        return f"{self._worker_id}.{self.index + 1}.{self.generation}"
+
+    @property
+    def pid(self) -> int:
+        """Process id; 0 before it is known."""
+        return int(self._head()[0])
+
+    @property
+    def generation(self) -> int:
+        """How many processes have sat here."""
+        return int(self._head()[1])
+
+    @property
+    def state(self) -> int:
+        """STARTING, IDLE, BUSY or GONE."""
+        return int(self._head()[2])
+
+    @property
+    def beat_at(self) -> float:
+        """When the loop last turned."""
+        return float(self._head()[4])
+
+    def running(self) -> Iterator[Running]:
+        """The tasks that the process is working on."""
+        for entry in range(self._entries):
+            at = self._entry(entry)
+            deadline, started, length = _ENTRY.unpack_from(self._memory, at)
+            if length:
+                end = at + _ENTRY.size
+                text = bytes(self._memory[end : end + min(length, _MAX_ID)]).decode("utf-8", "surrogateescape")
+                yield Running(text, started, deadline)
+
+    def _head(self) -> tuple[int, int, int, int, float]:
+        return _SLOT_HEAD.unpack_from(self._memory, self._base)
+
+    def _entry(self, entry: int) -> int:
+        return self._base + _SLOT_HEAD.size + entry * _ENTRY_SIZE
+
+
+def orphans(folder: Path, own: str) -> Iterator[Board]:
+    """Boards whose owners are gone, each locked by us: give back what they held, then `remove` them."""
+    for path in folder.glob("*.board") if folder.is_dir() else ():
+        if path.stem != own:
+            board = Board.adopt(path)
+            if board is not None:
+                yield board
+
+
+def same_boot(board: Board) -> bool:
+    """False for a board from before the last reboot, whose running entries mean nothing."""
+    return abs(float(_about(board._memory).get("boot", 0)) - _boot_time()) < 60
+
+
+def _about(memory: mmap.mmap) -> dict[str, float | str]:
+    if memory[: len(_MAGIC)] != _MAGIC:
+        raise ValueError("not a board")
+    (length,) = struct.unpack_from("=I", memory, len(_MAGIC))
+    about = json.loads(memory[len(_MAGIC) + 4 : len(_MAGIC) + 4 + min(length, _HEADER)])
+    if not isinstance(about, dict):
+        raise ValueError("not a board")
+    return about
+
+
+def _slot_size(entries: int) -> int:
+    return _SLOT_HEAD.size + entries * _ENTRY_SIZE
+
+
+def _boot_time() -> float:
+    return time.time() - time.monotonic()

@@ -1,0 +1,266 @@
+"""A child process: claims tasks, runs them, settles them, until it is told to stop or has done its share. Floor 6."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
+from pathlib import Path
+
+from .. import connection, logs, telemetry
+from ..documents import Limits
+from ..errors import OcrqError, SoftTimeout
+from ..files import FileStore
+from ..keys import Keys
+from ..link import Link
+from ..processor import Registry
+from ..task import Task
+from . import processes, trouble
+from .board import BUSY, IDLE, Slot
+from .executor import Executor, WorkerPort
+from .options import EXIT_CANNOT_START, EXIT_DONE, EXIT_RECYCLE, WorkerOptions
+from .settler import Settler
+
+IDLE_SECONDS = 5.0  #: how long an idle child waits for the doorbell before it asks all the same
+BUFFER_SECONDS = 0.05  #: work claimed ahead is worth at most this much time
+MAX_BATCH = 100
+_TROUBLE_SECONDS = 1.0  #: pause after a refusal that trying again does not cure
+_MEMORY_CHECK_SECONDS = 0.5
+
+_log = logging.getLogger("ocrq.worker")
+
+
+def run(options: WorkerOptions, slot: Slot) -> int:
+    """Be a child until it ends; the exit code says why (`worker.options`)."""
+    processes.become_child()
+    processes.limit_threads(1)
+    stop = processes.StopSignal()
+    try:
+        child = _Child(options, slot, stop)
+    except (OcrqError, ImportError, SyntaxError) as error:
+        _log.error("cannot start: %s", error, exc_info=options.verbosity > 0 or not isinstance(error, OcrqError))
+        return EXIT_CANNOT_START
+    try:
+        if options.concurrency > 1:
+            return asyncio.run(child.run_concurrently())
+        return child.run()
+    finally:
+        telemetry.flush()
+
+
+class _Child:
+    def __init__(self, options: WorkerOptions, slot: Slot, stop: processes.StopSignal) -> None:
+        settings = options.settings
+        self._options = options
+        self._settings = settings
+        self._slot = slot
+        self._stop = stop
+        self._registry = Registry(Limits(settings.max_bytes, settings.max_pixels, settings.max_pages))
+        _import_modules(options.modules)
+        default = self._registry.default(settings.default_processor)
+        for name in (*options.preload, *((default,) if default else ())):
+            self._load(name)
+        keys = Keys(settings.namespace)
+        link = Link(
+            connection.client(options.url, namespace=settings.namespace),
+            url=options.url,
+            listen=True,
+            giving_up=stop.is_urgent,
+            on_trouble=trouble.teller(_log),
+        )
+        self._settler = Settler(
+            link, settings, keys, slot=slot.slot_id, queues=options.queues, default_processor=default
+        )
+        self._settler.on_soft_timeout = self._soft_timeout
+        self._executor = Executor(
+            self._registry, settings, keys, slot, self._settler, worker_id=options.worker_id
+        )
+        self._port = WorkerPort(self._settler, FileStore(settings.files_location))
+        self._link = link
+        self._done = 0
+        self._mean = BUFFER_SECONDS  # of a task's run time, in seconds
+        self._memory_checked = 0.0
+        self._armed = False
+        signal.signal(signal.SIGALRM, self._on_alarm)
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(20_000, 20, 20)  # a task makes few cycles; the default looks for them 10 times as often
+
+    # -- one at a time -----------------------------------------------------------------------------------------
+
+    def run(self) -> int:
+        buffer = self._settler.buffer
+        while not self._stop.is_set:
+            if not buffer and not self._claim_more():
+                break
+            try:
+                task = buffer.popleft()
+            except IndexError:
+                continue
+            self._slot.beat(BUSY)
+            began = time.monotonic()
+            self._load(task.processor, quietly=True)
+            outcome = self._executor.run(task)
+            if outcome is not None:
+                self._settler.settle(outcome)
+            took = time.monotonic() - began
+            self._mean += (took - self._mean) * (0.5 if took > self._mean else 0.1)
+            if self._is_worn_out(took):
+                return self._leave(EXIT_RECYCLE)
+        return self._leave(EXIT_DONE)
+
+    def _claim_more(self) -> bool:
+        """Claim into the buffer, waiting when there is nothing; False when the child is to end."""
+        self._slot.beat(IDLE)
+        try:
+            claim = self._settler.claim(self._batch(), self._port, arm=self._armed)
+            if not claim.tasks and not claim.more and self._options.burst:
+                claim = self._settler.claim(self._batch(), self._port, arm=False, promote=True)
+                return bool(claim.tasks or claim.more)
+        except OcrqError as error:
+            _log.error("cannot claim: %s", error)
+            self._stop.wait(_TROUBLE_SECONDS)
+            return True
+        if claim.tasks or claim.more:
+            self._armed = False  # under load nobody needs the bell, and each ring would cost the server a message
+            return True
+        if not self._armed:
+            self._armed = True  # look once more with the bell armed, so that nothing comes between look and wait
+            return True
+        self._settler.idle()
+        self._link.wait(IDLE_SECONDS, (self._stop.descriptor,))
+        return True
+
+    def _batch(self) -> int:
+        room = self._settings.max_tasks - self._done if self._settings.max_tasks else MAX_BATCH
+        if self._mean * MAX_BATCH <= BUFFER_SECONDS:
+            return min(MAX_BATCH, room)
+        return max(1, min(int(BUFFER_SECONDS / self._mean), MAX_BATCH, room))
+
+    # -- many at a time ----------------------------------------------------------------------------------------
+
+    async def run_concurrently(self) -> int:
+        loop = asyncio.get_running_loop()
+        running: set[asyncio.Task[None]] = set()
+        freed = asyncio.Event()
+        worn_out = False
+
+        def over(finished: asyncio.Task[None]) -> None:
+            running.discard(finished)
+            freed.set()
+
+        with ThreadPoolExecutor(1, "link") as link_thread, ThreadPoolExecutor(self._options.concurrency) as threads:
+            while not self._stop.is_set and not worn_out:
+                room = self._options.concurrency - len(running)
+                if room > 0:
+                    if not await loop.run_in_executor(link_thread, self._claim_some, room, bool(running)):
+                        break
+                    while self._settler.buffer:
+                        task = self._settler.buffer.popleft()
+                        self._load(task.processor, quietly=True)
+                        job = loop.create_task(self._run_one(task, threads))
+                        running.add(job)
+                        job.add_done_callback(over)
+                    worn_out = self._is_worn_out(0.0)
+                if running:
+                    freed.clear()
+                    if len(running) >= self._options.concurrency:
+                        await freed.wait()
+                    else:
+                        await asyncio.sleep(0)
+            while running:
+                freed.clear()
+                await freed.wait()
+        return self._leave(EXIT_RECYCLE if worn_out else EXIT_DONE)
+
+    async def _run_one(self, task: Task, threads: ThreadPoolExecutor) -> None:
+        outcome = await self._executor.run_async(task, threads)
+        self._done += 1
+        if outcome is not None:
+            self._settler.settle(outcome)
+
+    def _claim_some(self, room: int, others_run: bool) -> bool:
+        """Like `_claim_more`, on the link's thread; waits briefly when other tasks run meanwhile."""
+        self._slot.beat(BUSY if others_run else IDLE)
+        try:
+            claim = self._settler.claim(room, self._port, arm=self._armed, promote=self._options.burst)
+        except OcrqError as error:
+            _log.error("cannot claim: %s", error)
+            self._stop.wait(_TROUBLE_SECONDS)
+            return True
+        if claim.tasks or claim.more:
+            self._armed = False
+            return True
+        if self._options.burst and not others_run:
+            return False
+        if not self._armed:
+            self._armed = True
+            return True
+        if not others_run:
+            self._settler.idle()
+        self._link.wait(0.25 if others_run else IDLE_SECONDS, (self._stop.descriptor,))
+        return True
+
+    # -- both --------------------------------------------------------------------------------------------------
+
+    def _load(self, name: str, *, quietly: bool = False) -> None:
+        """Make a processor ready before its first task's time runs. `quietly`: the executor says what is wrong."""
+        try:
+            self._registry.get(name).load()
+        except Exception as error:
+            if not quietly:
+                raise OcrqError(f"processor {name!r} cannot be loaded: {error}") from error
+
+    def _is_worn_out(self, took: float) -> bool:
+        """Whether this process has done its share, by number of tasks or by memory."""
+        self._done += 1 if took else 0
+        settings = self._settings
+        if settings.max_tasks and self._done >= settings.max_tasks:
+            return True
+        if not settings.max_memory_mb:
+            return False
+        now = time.monotonic()
+        if now - self._memory_checked < _MEMORY_CHECK_SECONDS and took < _MEMORY_CHECK_SECONDS:
+            return False
+        self._memory_checked = now
+        used = processes.resident_mb()
+        if used > settings.max_memory_mb:
+            logs.transition(_log, "recycled", memory_mb=round(used), limit_mb=settings.max_memory_mb, tasks=self._done)
+            return True
+        return False
+
+    def _leave(self, code: int) -> int:
+        """Settle what is finished, give back what was not begun."""
+        try:
+            self._settler.release_buffer("the worker stops" if code == EXIT_DONE else "the process is recycled")
+            self._settler.flush()
+        except OcrqError as error:
+            _log.warning("left without a last word, the keeper gives back what is held: %s", error)
+        self._settler.close()
+        self._link.close()
+        return code
+
+    def _soft_timeout(self, task_id: str) -> None:
+        """On the settler's thread: interrupt the main thread, which runs a sync handler."""
+        if self._options.concurrency == 1 and self._executor.in_handler:
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGALRM)
+
+    def _on_alarm(self, *_: object) -> None:
+        if self._executor.in_handler:
+            self._executor.in_handler = False  # once per task: the handler may need long to clean up
+            raise SoftTimeout("the soft deadline has passed")
+
+
+def _import_modules(modules: tuple[str, ...]) -> None:
+    folder = str(Path.cwd())
+    if folder not in sys.path:
+        sys.path.insert(0, folder)  # handlers lie in the current folder, as with RQ
+    for module in modules:
+        import_module(module)

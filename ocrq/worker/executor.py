@@ -1,0 +1,185 @@
+"""The executor: runs one claimed task, from its processor's name to an outcome. Floor 5.
+
+Resolve the processor, load it once, note the deadline on the board, call the handler, classify what came of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from concurrent.futures import Executor as Threads
+from typing import Any, BinaryIO
+
+from .. import telemetry
+from ..errors import LeaseLost, OcrqError, SoftTimeout, UnknownProcessor, UsageError
+from ..files import FileStore
+from ..keys import Keys
+from ..processor import Processor, Registry
+from ..settings import Settings
+from ..task import Task
+from .board import Slot
+from .outcome import Outcome, completed, failed, quarantined
+from .settler import Settler
+
+_SOFT_SHARE, _SOFT_AT_MOST = 0.1, 10.0  #: the soft deadline comes this much before the hard one
+
+
+class WorkerPort:
+    """What a task can do inside its handler."""
+
+    __slots__ = ("_files", "_settler")
+
+    def __init__(self, settler: Settler, files: FileStore) -> None:
+        self._settler = settler
+        self._files = files
+
+    def open(self, task: Task) -> BinaryIO:
+        return self._files.open(task.file_id)
+
+    def progress(self, task: Task, fraction: float, message: str) -> None:
+        if not 0 <= fraction <= 1:
+            raise UsageError(f"progress {fraction!r} is not usable; take a number from 0 to 1")
+        self._settler.report(task, fraction, message)
+
+    def _not_here(self, task: Task, *_: object) -> Any:
+        raise UsageError(f"a handler cannot wait for, cancel or retry its own task {task.id}; raise an error instead")
+
+    refresh = wait = result = cancel = retry = _not_here
+
+
+class Executor:
+    """Runs the tasks of one child."""
+
+    def __init__(
+        self, registry: Registry, settings: Settings, keys: Keys, slot: Slot, settler: Settler, *, worker_id: str
+    ) -> None:
+        self._registry = registry
+        self._settings = settings
+        self._keys = keys
+        self._slot = slot
+        self._settler = settler
+        self._worker_id = worker_id
+        self._runner: asyncio.Runner | None = None
+        self.in_handler = False  #: whether a soft timeout may be raised in the main thread now
+
+    def run(self, task: Task) -> Outcome | None:
+        """Run a task in this thread. None when its lease was lost: there is nothing to settle."""
+        processor = self._processor(task)
+        if isinstance(processor, Outcome):
+            return processor
+        entry, started = self._begin(task, processor)
+        try:
+            with self._span(task) as span:
+                try:
+                    self.in_handler = True
+                    result = self._call_async(processor, task) if processor.is_async else processor.handler(task)
+                    self.in_handler = False
+                    return self._completed(task, result, started)
+                except BaseException as error:
+                    self.in_handler = False
+                    span.fail(type(error).__name__)
+                    return self._failed(task, processor, error, started)
+        finally:
+            self._end(task, entry)
+
+    async def run_async(self, task: Task, threads: Threads) -> Outcome | None:
+        """Run a task on the event loop: an async handler there, a sync one in a thread."""
+        processor = self._processor(task)
+        if isinstance(processor, Outcome):
+            return processor
+        entry, started = self._begin(task, processor)
+        soft = self._soft_timeout(processor)
+        try:
+            with self._span(task) as span:
+                try:
+                    if processor.is_async:
+                        call = processor.handler(task)
+                    else:
+                        call = asyncio.get_running_loop().run_in_executor(threads, processor.handler, task)
+                    result = await call if soft == math.inf else await _softly(call, soft)
+                    return self._completed(task, result, started)
+                except BaseException as error:
+                    span.fail(type(error).__name__)
+                    return self._failed(task, processor, error, started)
+        finally:
+            self._end(task, entry)
+
+    def _call_async(self, processor: Processor, task: Task) -> Any:
+        if self._runner is None:
+            self._runner = asyncio.Runner()
+        return self._runner.run(processor.handler(task))
+
+    def _processor(self, task: Task) -> Processor | Outcome:
+        try:
+            processor = self._registry.get(task.processor)
+        except UnknownProcessor as error:
+            return quarantined(task, error)
+        except OcrqError as error:  # a broken plugin: another worker may have a sound one
+            return quarantined(task, error)
+        return processor
+
+    def _begin(self, task: Task, processor: Processor) -> tuple[int, float]:
+        timeout = self._timeout(processor)
+        entry = self._slot.start(task.id, time.monotonic() + timeout)
+        started = time.monotonic()
+        self._settler.began(task, started + self._soft_timeout(processor))
+        return entry, started
+
+    def _end(self, task: Task, entry: int) -> None:
+        self._settler.ended(task)
+        self._slot.finish(entry)
+
+    def _completed(self, task: Task, result: Any, started: float) -> Outcome:
+        return completed(
+            task, result, time.monotonic() - started, max_result_bytes=self._settings.max_result_bytes
+        )
+
+    def _failed(self, task: Task, processor: Processor, error: BaseException, started: float) -> Outcome | None:
+        if isinstance(error, LeaseLost):
+            return None
+        duration = time.monotonic() - started
+        if not isinstance(error, (Exception, SoftTimeout)):  # KeyboardInterrupt, SystemExit: the handler's, not ours
+            error = _as_exception(error)
+        return failed(task, error, duration, processor.policy, now=time.time() + self._settler.clock_offset)
+
+    def _span(self, task: Task) -> Any:
+        queue_key = self._keys.queue(task.queue)
+        created = task.created_at
+        if created is not None:
+            telemetry.record_wait(queue_key, time.time() + self._settler.clock_offset - created)
+        return telemetry.process_span(
+            queue_key, task.id, self._worker_id, task.fields.get("traceparent", ""), task.fields.get("tracestate", "")
+        )
+
+    def _timeout(self, processor: Processor) -> float:
+        timeout = processor.options.timeout
+        return (self._settings.timeout_seconds if timeout is None else timeout) or math.inf
+
+    def _soft_timeout(self, processor: Processor) -> float:
+        soft = processor.options.soft_timeout
+        if soft is not None:
+            return soft or math.inf
+        hard = self._timeout(processor)
+        return hard if hard == math.inf else hard - min(hard * _SOFT_SHARE, _SOFT_AT_MOST)
+
+
+async def _softly(call: Any, seconds: float) -> Any:
+    """Await a handler; at the soft deadline cancel it, and say SoftTimeout rather than CancelledError."""
+    task = asyncio.ensure_future(call)
+    timer = asyncio.get_running_loop().call_later(seconds, task.cancel)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        raise SoftTimeout(f"soft deadline of {seconds:g} s") from None
+    finally:
+        timer.cancel()
+
+
+def _as_exception(error: BaseException) -> Exception:
+    """What a handler raised beside Exception, as one: it ends the task, never the process."""
+    wrapped = OcrqError(f"the handler raised {type(error).__name__}: {error}")
+    wrapped.__cause__ = error
+    return wrapped
+
+

@@ -1,0 +1,217 @@
+"""The keeper: one process per worker that keeps up its standing with the server. Floor 6.
+
+It renews the leases of the children that live, takes back at once what a dead one held, promotes and reaps for
+everybody, beats, and buries other workers of this host whose supervisor is gone. Handlers cannot disturb it, and a
+server that hangs disturbs nobody else.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import random
+import select
+import socket
+import time
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .. import connection, logs
+from .._version import __version__
+from ..errors import OcrqError
+from ..keys import WORKER_SECONDS, Keys
+from ..link import Link
+from ..transitions import Call, Extended, Promoted, Reaped, Transitions
+from . import processes, trouble
+from .board import BUSY, GONE, Board, orphans, same_boot
+from .options import WorkerOptions
+
+BEAT_SECONDS = 10.0
+ORPHANS_SECONDS = 1.0  #: how soon a worker that was killed on this host is noticed
+PROMOTE_AT_MOST = 0.05  #: a busy schedule is looked at no more often than this
+PROMOTE_AT_LEAST = 5.0
+
+_log = logging.getLogger("ocrq.worker")
+
+
+@dataclass(frozen=True, slots=True)
+class Death:
+    """A child that ended while it held tasks; `running` are to blame ("*": whatever it held)."""
+
+    slot: str
+    reason: str
+    running: tuple[str, ...]
+
+
+def run(options: WorkerOptions, board: Board, supervisor: socket.socket, folder: Path) -> int:
+    """Be the keeper until the supervisor closes its end, and then until every death is seen to."""
+    processes.become_child()
+    stop = processes.StopSignal()  # the supervisor says when; Ctrl-C and service managers reach it too
+    keeper = _Keeper(options, board, supervisor, folder)
+    while not keeper.over:
+        keeper.turn()
+        if stop.is_urgent():
+            break
+    return 0
+
+
+class _Keeper:
+    def __init__(self, options: WorkerOptions, board: Board, supervisor: socket.socket, folder: Path) -> None:
+        settings = options.settings
+        self._options = options
+        self._board = board
+        self._supervisor = supervisor
+        self._supervisor.setblocking(False)
+        self._folder = folder
+        self._heard = b""
+        self._parting = 0.0  # when the supervisor said goodbye; 0: not yet
+        self._deaths: deque[Death] = deque()
+        self._transitions = Transitions(settings, Keys(settings.namespace))
+        self._link = Link(
+            connection.client(options.url, namespace=settings.namespace),
+            url=options.url,
+            listen=True,
+            giving_up=lambda: True,  # one try a turn: deaths and deadlines come before an old renewal
+            on_trouble=trouble.teller(_log),
+        )
+        self._renew_seconds = settings.lease_seconds / 3
+        self._next_renewal = self._next_beat = self._next_reap = self._next_promotion = self._next_orphans = 0.0
+        self._started = time.time()
+
+    @property
+    def over(self) -> bool:
+        """True when nothing is left to do here."""
+        return bool(self._parting) and (not self._deaths or time.monotonic() - self._parting > 5.0)
+
+    def turn(self) -> None:
+        """Wait for what comes first, then do what is due."""
+        now = time.monotonic()
+        due = min(self._next_renewal, self._next_beat, self._next_reap, self._next_promotion, self._next_orphans)
+        pause = 0.0 if self._deaths else max(0.0, due - now)
+        if self._link.wait(min(pause, 5.0), () if self._parting else (self._supervisor.fileno(),)) and self._link.rings:
+            self._next_promotion = min(self._next_promotion, time.monotonic() + PROMOTE_AT_MOST)
+        self._listen()
+        try:
+            self._do_what_is_due(time.monotonic())
+        except OcrqError:
+            if not self._parting:
+                time.sleep(random.uniform(0.1, 0.5))
+
+    def _do_what_is_due(self, now: float) -> None:
+        while self._deaths:
+            self._take_back(self._deaths[0])
+            self._deaths.popleft()
+        if now >= self._next_renewal:
+            self._renew()
+            self._next_renewal = now + self._renew_seconds
+        if now >= self._next_orphans:
+            self._bury_orphans()
+            self._next_orphans = now + ORPHANS_SECONDS
+        if now >= self._next_promotion:
+            self._promote(now)
+        if now >= self._next_reap:
+            self._next_reap = now + (0.0 if self._reap() else self._options.settings.reap_seconds * random.uniform(0.8, 1))
+        if now >= self._next_beat and not self._parting:
+            self._exchange(self._transitions.beat(self._options.worker_id, WORKER_SECONDS, self._description()))
+            self._next_beat = now + BEAT_SECONDS
+
+    # -- duties ------------------------------------------------------------------------------------------------
+
+    def _renew(self) -> None:
+        slots = [slot.slot_id for slot in self._board.slots if slot.pid and slot.state != GONE]
+        if not slots:
+            return
+        extended: Extended = self._exchange(self._transitions.extend(slots))
+        for slot_id, task_id, why in extended.stops:
+            self._tell({"stop": slot_id, "task": task_id, "why": why})
+
+    def _promote(self, now: float) -> None:
+        # armed: a task that is scheduled meanwhile, perhaps for sooner, rings
+        promoted: Promoted = self._exchange(self._transitions.promote(), arm=True)
+        wait = PROMOTE_AT_LEAST if promoted.next_ms is None else promoted.next_ms / 1000
+        self._next_promotion = now + min(max(wait, PROMOTE_AT_MOST), PROMOTE_AT_LEAST)
+        if promoted.promoted or promoted.repaired:
+            logs.transition(_log, "promoted", level=logging.DEBUG, tasks=promoted.promoted, repaired=promoted.repaired)
+
+    def _reap(self) -> bool:
+        more, reaped = self._exchange(self._transitions.reap_expired())
+        _say_reaped(reaped)
+        return bool(more)
+
+    def _take_back(self, death: Death) -> None:
+        _, reaped = self._exchange(self._transitions.reap_slot(death.slot, death.reason, death.running))
+        _say_reaped(reaped)
+
+    def _bury_orphans(self) -> None:
+        for board in orphans(self._folder, self._options.worker_id):
+            told = same_boot(board)
+            try:
+                for slot in board.slots:
+                    if slot.generation and slot.state != GONE:
+                        running = tuple(entry.task_id for entry in slot.running()) if told else ("*",)
+                        self._take_back(Death(slot.slot_id, "its worker died", running))
+            except OcrqError:
+                board.release()  # ours or a neighbour's next look will do it
+                raise
+            logs.transition(_log, "buried", level=logging.WARNING, worker=board.worker_id)
+            board.remove()
+
+    def _description(self) -> list[str]:
+        options = self._options
+        running = [entry.task_id for slot in self._board.slots for entry in slot.running()]
+        return [
+            "host", socket.gethostname(),
+            "pid", str(os.getppid()),
+            "version", __version__,
+            "queues", ",".join(options.queues),
+            "processes", str(options.processes),
+            "concurrency", str(options.concurrency),
+            "busy", str(sum(slot.state == BUSY for slot in self._board.slots)),
+            "running", ",".join(running[:100]),
+            "started_at", f"{self._started * 1000:.0f}",
+        ]  # fmt: skip
+
+    # -- the supervisor's end ----------------------------------------------------------------------------------
+
+    def _listen(self) -> None:
+        try:
+            while data := self._supervisor.recv(65536):
+                self._heard += data
+        except BlockingIOError:
+            pass
+        else:
+            self._parting = self._parting or time.monotonic()
+        *lines, self._heard = self._heard.split(b"\n")
+        for line in lines:
+            message = json.loads(line)
+            if "died" in message:
+                self._deaths.append(Death(message["died"], message["reason"], tuple(message["running"])))
+            else:  # a new child: its first lease is renewed in time whatever comes
+                self._next_renewal = min(self._next_renewal, time.monotonic() + self._renew_seconds)
+
+    def _tell(self, message: dict[str, Any]) -> None:
+        select.select([], [self._supervisor], [], 1.0)
+        try:
+            self._supervisor.send(json.dumps(message).encode() + b"\n")
+        except OSError:
+            _log.debug("the supervisor is gone")
+
+    def _exchange(self, call: Call[Any], *, arm: bool = False) -> Any:
+        return self._link.exchange(call, arm=arm)[0]
+
+
+def _say_reaped(reaped: list[Reaped]) -> None:
+    for task in reaped:
+        logs.transition(
+            _log,
+            {"waiting": "reaped", "dead": "failed"}.get(task.verdict, task.verdict),
+            level=logging.INFO if task.verdict == "released" else logging.WARNING,
+            task_id=task.id,
+            queue=task.queue,
+            processor=task.processor,
+            reason=task.reason,
+            crashes=task.crashes,
+        )

@@ -1,0 +1,121 @@
+"""What came of running a task, and how it is told: the ack or nack that settles it. Floor 5, pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import msgspec
+
+from ..errors import InvalidResult
+from ..retry import GiveUp, Policy, decide
+from ..task import COMPLETED, FAILED, SCHEDULED, Task
+from ..transitions import Done, Failure
+
+_SUMMARY = ("confidence", "word_count", "page_count", "processing_time_ms")
+_NOTIFIED = ("confidence", "word_count", "page_count")
+_MAX_ERROR = 2000  #: characters of an error message that are kept
+_encode = msgspec.json.Encoder().encode
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a delivery ended: what to send, and what to log."""
+
+    task: Task
+    event: Literal["completed", "retry", "failed", "quarantined"]
+    duration: float  #: seconds
+    settle: Done | Failure
+    error: BaseException | None = None
+    reason: str = ""
+
+
+def completed(task: Task, result: Any, duration: float, *, max_result_bytes: int) -> Outcome:
+    """The handler returned. Raises InvalidResult when what it returned cannot be kept."""
+    encoded = b"" if result is None else _encode_result(result, max_result_bytes)
+    fields: list[str | bytes] = []
+    summary: dict[str, Any] = {}
+    if isinstance(result, Mapping):
+        for name in _SUMMARY:
+            value = result.get(name)
+            if isinstance(value, (int, float)) and not isinstance(value, bool):
+                fields += (name, repr(value))
+                if name in _NOTIFIED:
+                    summary[name] = value
+    message = {"type": "task_completed", "task_id": task.id, "user_id": task.user_id, "status": COMPLETED}
+    head = message_head({**message, "result": summary} if summary else message)
+    done = Done(task.id, task.token, round(duration * 1000), encoded, head, task.user_id, fields)
+    return Outcome(task, "completed", duration, done)
+
+
+def failed(task: Task, error: BaseException, duration: float, policy: Policy, *, now: float) -> Outcome:
+    """The handler raised; `now` is unix seconds by the server's clock. The policy says what becomes of the task."""
+    failures = task.attempts - task.crashes
+    created = task.created_at
+    decision = decide(policy, failures=failures, error=error, age=now - created if created else 0.0)
+    text, kind = error_text(error), type(error).__name__
+    dead = isinstance(decision, GiveUp)
+    entry = {"attempt": task.attempts, "delivery": task.token, "worker": task.worker_id, "error_type": kind, "error": text}
+    message: dict[str, Any] = {
+        "type": "task_failed" if dead else "task_retry",
+        "task_id": task.id,
+        "user_id": task.user_id,
+        "status": FAILED if dead else SCHEDULED,
+        "error": text,
+        "error_type": kind,
+        "attempts": task.attempts,
+    }
+    delay_ms = 0 if isinstance(decision, GiveUp) else round(decision.seconds * 1000)
+    if not dead:
+        message["retry_in"] = delay_ms / 1000
+    settle = Failure(
+        id=task.id,
+        token=task.token,
+        verdict="dead" if dead else "retry",
+        delay_ms=delay_ms,
+        error=text,
+        error_type=kind,
+        entry=message_head({**entry, "outcome": message["type"][5:]}, b'"at":'),
+        message=message_head(message),
+        user_id=task.user_id,
+    )
+    reason = decision.reason if isinstance(decision, GiveUp) else f"again in {delay_ms / 1000:.3g} s"
+    return Outcome(task, "failed" if dead else "retry", duration, settle, error, reason)
+
+
+def quarantined(task: Task, error: BaseException) -> Outcome:
+    """Nobody here can run the task; it is set aside where people see it, its attempt given back."""
+    settle = Failure(task.id, task.token, "quarantine", 0, error_text(error), type(error).__name__, b"", b"", "")
+    return Outcome(task, "quarantined", 0.0, settle, error, error_text(error))
+
+
+def message_head(message: Mapping[str, Any], then: bytes = b'"timestamp":') -> bytes:
+    """A message as JSON up to the value of its last member, which the server's clock fills in."""
+    try:
+        encoded = _encode(message)
+    except UnicodeEncodeError:  # an id or a user of foreign bytes
+        encoded = json.dumps(message).encode()
+    return encoded[:-1] + b"," + then
+
+
+def error_text(error: BaseException) -> str:
+    """The message of an error, as it is stored and shown: one piece of UTF-8 text of bounded length."""
+    text = str(error) or type(error).__name__
+    return text[:_MAX_ERROR].encode("utf-8", "replace").decode()
+
+
+def _encode_result(result: Any, max_bytes: int) -> bytes:
+    try:
+        encoded = _encode(result)
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise InvalidResult(f"the handler returned what is not JSON data: {error}; return dicts, lists, text, numbers") from error
+    if len(encoded) > max_bytes:
+        raise InvalidResult(
+            f"the result has {len(encoded):,} bytes, over max_result_bytes ({max_bytes:,}); "
+            "store it as a file and return its file_id"
+        )
+    return encoded
+
+

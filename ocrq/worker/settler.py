@@ -1,0 +1,248 @@
+"""The settler: between a child's handlers and the server. Sends acks together with the next claim. Floor 5.
+
+While a handler runs, the settler's thread sees to what cannot wait for it: acks of finished tasks, progress, the soft
+deadline, and giving back tasks that were claimed ahead when the one before them turns out to be long.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from random import randrange
+from typing import Any
+
+from .. import logs, telemetry
+from ..errors import LeaseLost, OcrqError
+from ..keys import Keys
+from ..link import Link
+from ..settings import Settings
+from ..task import Task
+from ..transitions import Call, Claim, Done, Failure, Progress, Transitions
+from .outcome import Outcome, message_head
+
+ACK_WITHIN = 0.010  #: seconds an outcome may wait for company before it is sent
+LONG_TASK = 0.050  #: a task that runs longer than this does not keep others waiting behind it
+PROGRESS_EVERY = 0.25
+_TICK, _SLOW_TICK = 0.010, 0.1
+
+_log = logging.getLogger("ocrq.worker")
+
+
+class Settler:
+    """Claims and settles for one child. The child's main thread and the settler's own use it."""
+
+    def __init__(
+        self, link: Link, settings: Settings, keys: Keys, *, slot: str, queues: Sequence[str], default_processor: str
+    ) -> None:
+        self.link = link
+        self.transitions = Transitions(settings, keys)
+        self.buffer: deque[Task] = deque()  #: claimed, not begun; the oldest is next
+        self._keys = keys
+        self._slot = slot
+        self._queues = queues
+        self._default_processor = default_processor
+        self._fairness = settings.fairness
+        self._fair_after = randrange(settings.fairness) if settings.fairness else 0
+        self._nonce = 0
+        self._outcomes: list[Outcome] = []
+        self._oldest = 0.0
+        self._progress: dict[str, tuple[Task, float, str]] = {}
+        self._progress_sent = 0.0
+        self._lost: set[str] = set()
+        self._lock = threading.Lock()
+        self._busy = threading.Event()
+        self._closed = False
+        self._running: dict[str, tuple[float, float]] = {}  # id -> began, soft deadline (monotonic)
+        self.on_soft_timeout: Callable[[str], None] = lambda task_id: None
+        self.clock_offset = 0.0  #: server's unix time less ours, as of the last claim
+        threading.Thread(target=self._watch, name="settler", daemon=True).start()
+
+    # -- the child's loop --------------------------------------------------------------------------------------
+
+    def claim(self, count: int, port: Any, *, arm: bool, promote: bool = False) -> Claim:
+        """Settle what is finished and claim up to `count` tasks into the buffer, in one round trip."""
+        self._nonce += 1
+        claim = self.transitions.claim(
+            self._queues,
+            slot=self._slot,
+            nonce=str(self._nonce),
+            count=count,
+            fair_after=self._fair_after,
+            default_processor=self._default_processor,
+        )
+        first: list[Call[Any]] = [self.transitions.promote()] if promote else []
+        claimed: Claim = self._send([*first, claim], arm=arm)
+        self._fair_after = claimed.fair_after
+        self.clock_offset = claimed.now_ms / 1000 - time.time()
+        for task_id, token, fields in claimed.tasks:
+            task = Task(task_id, fields, port, token=token)
+            self.buffer.append(task)
+            if _log.isEnabledFor(logging.DEBUG):
+                logs.transition(_log, "claimed", level=logging.DEBUG, **about(task))
+        for element, what in claimed.notes:
+            level = logging.INFO if what == "duplicate" else logging.WARNING
+            event = "dropped" if what == "duplicate" else "quarantined"
+            logs.transition(_log, event, level=level, task_id=element, reason=what)
+        if claimed.tasks:
+            self._busy.set()
+        return claimed
+
+    def began(self, task: Task, soft_deadline: float) -> None:
+        """A handler begins; `soft_deadline` is monotonic, inf for none."""
+        self._running[task.id] = (time.monotonic(), soft_deadline)
+        self._busy.set()
+
+    def ended(self, task: Task) -> None:
+        """The handler is over."""
+        del self._running[task.id]
+
+    def settle(self, outcome: Outcome) -> None:
+        """Take over an outcome. It is sent with the next claim, at the latest within ACK_WITHIN."""
+        with self._lock:
+            if not self._outcomes:
+                self._oldest = time.monotonic()
+            self._outcomes.append(outcome)
+        if time.monotonic() - self._oldest > ACK_WITHIN:
+            self.flush()
+
+    def flush(self) -> None:
+        """Send every outcome now."""
+        if self._outcomes:
+            self._send([])
+
+    def release(self, tasks: Sequence[Task], why: str) -> None:
+        """Give claimed tasks back untouched."""
+        if tasks:
+            self.link.exchange(self.transitions.release(self._slot, [(task.id, task.token) for task in tasks]))
+            for task in tasks:
+                logs.transition(_log, "released", **about(task), reason=why)
+
+    def release_buffer(self, why: str) -> None:
+        """Give back what was claimed ahead."""
+        tasks: list[Task] = []
+        while True:
+            try:
+                tasks.append(self.buffer.pop())
+            except IndexError:
+                break
+        self.release(tasks[::-1], why)
+
+    def report(self, task: Task, fraction: float, text: str) -> None:
+        """Note a task's progress; the newest of each task is sent at most four times a second."""
+        if task.id in self._lost:
+            raise LeaseLost(f"task {task.id} is no longer this worker's: its lease ran out or it was cancelled")
+        self._progress[task.id] = (task, fraction, text)
+
+    def idle(self) -> None:
+        """Nothing runs and nothing is claimed: the settler's thread may sleep."""
+        self._busy.clear()
+
+    def close(self) -> None:
+        """Stop the thread."""
+        self._closed = True
+        self._busy.set()
+
+    # -- both threads ------------------------------------------------------------------------------------------
+
+    def _send(self, calls: list[Call[Any]], *, arm: bool = False) -> Any:
+        """Outcomes first, then the calls, in one round trip; returns the reply to the last call."""
+        with self._lock:
+            outcomes, self._outcomes = self._outcomes, []
+        done = [outcome for outcome in outcomes if isinstance(outcome.settle, Done)]
+        failed = [outcome for outcome in outcomes if isinstance(outcome.settle, Failure)]
+        settling: list[Call[Any]] = []
+        if done:
+            settling.append(self.transitions.ack(self._slot, [o.settle for o in done if isinstance(o.settle, Done)]))
+        for outcome in failed:
+            if isinstance(outcome.settle, Failure):
+                settling.append(self.transitions.nack(self._slot, outcome.settle))
+        try:
+            replies = self.link.exchange(*settling, *calls, arm=arm)
+        except OcrqError:
+            with self._lock:
+                self._outcomes = outcomes + self._outcomes
+            raise
+        verdicts = [*(replies[0] if done else ()), *replies[1 if done else 0 : len(settling)]]
+        for outcome, verdict in zip(done + failed, verdicts, strict=True):
+            self._settled(outcome, verdict)
+        return replies[-1] if replies else None
+
+    def _settled(self, outcome: Outcome, verdict: str) -> None:
+        task = outcome.task
+        self._progress.pop(task.id, None)
+        self._lost.discard(task.id)
+        if verdict == "lost":
+            logs.transition(_log, "refused", level=logging.WARNING, **about(task), outcome=outcome.event,
+                            reason="the lease was lost; another execution counts")
+            return
+        with telemetry.settle_span(self._keys.queue(task.queue), task.id, "ack" if outcome.error is None else "nack"):
+            pass
+        level = logging.INFO if outcome.error is None else logging.WARNING
+        if _log.isEnabledFor(level):
+            logs.transition(
+                _log,
+                outcome.event,
+                level=level,
+                **about(task),
+                duration_ms=round(outcome.duration * 1000, 1),
+                error_type=type(outcome.error).__name__ if outcome.error else None,
+                error=str(outcome.error) if outcome.error and outcome.event != "quarantined" else None,
+                reason=outcome.reason,
+            )
+
+    # -- the settler's thread ----------------------------------------------------------------------------------
+
+    def _watch(self) -> None:
+        while not self._closed:
+            if not self._busy.wait(timeout=60):
+                continue
+            try:
+                pause = self._look()
+            except OcrqError as error:
+                _log.debug("settler: %s", error)
+                pause = _SLOW_TICK
+            time.sleep(pause)
+
+    def _look(self) -> float:
+        """See to what cannot wait; returns the seconds until the next look."""
+        now = time.monotonic()
+        began = min((began for began, _ in tuple(self._running.values())), default=now)
+        if self._outcomes and now - self._oldest >= ACK_WITHIN:
+            self.flush()
+        if self.buffer and now - began > LONG_TASK:
+            self.release_buffer("the task before it runs long")
+        if self._progress and now - self._progress_sent >= PROGRESS_EVERY:
+            self._progress_sent = now
+            self._send_progress()
+        for task_id, (_, soft_deadline) in tuple(self._running.items()):
+            if now >= soft_deadline:
+                self.on_soft_timeout(task_id)
+        return _SLOW_TICK if now - began > 1.0 else _TICK
+
+    def _send_progress(self) -> None:
+        reports, self._progress = self._progress, {}
+        sent = list(reports.values())
+        verdicts: list[str] = self.link.exchange(self.transitions.progress([_progress(*report) for report in sent]))[0]
+        for (task, _, _), verdict in zip(sent, verdicts, strict=True):
+            if verdict == "lost" and task.id in self._running:
+                self._lost.add(task.id)
+
+
+def about(task: Task) -> dict[str, object]:
+    """The fields of a log line that identify a task."""
+    return {"task_id": task.id, "queue": task.queue, "processor": task.processor, "attempt": task.attempts}
+
+
+def _progress(task: Task, fraction: float, text: str) -> Progress:
+    message = {
+        "type": "task_progress",
+        "task_id": task.id,
+        "user_id": task.user_id,
+        "status": "processing",
+        "progress": fraction,
+        "message": text,
+    }
+    return Progress(task.id, task.token, fraction, text, message_head(message), task.user_id)

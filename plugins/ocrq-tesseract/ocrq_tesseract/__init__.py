@@ -1,0 +1,7 @@
+"""Tesseract as an ocrq engine: a small install, true reading order, every language there is a traineddata file for."""
+
+from __future__ import annotations
+
+from .engine import TesseractEngine
+
+__all__ = ["TesseractEngine"]

@@ -1,0 +1,273 @@
+"""Reading order and page text on layouts made for the purpose."""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ocrq.layout import page_text, reading_order
+from ocrq.result import Box, Line, Word
+
+HEIGHT = 20
+PITCH = 28
+CHAR = 10  # width of a character
+
+
+def line(text: str, x: float, y: float, *, height: int = HEIGHT) -> Line:
+    """A line at its top left corner, with boxes for its words."""
+    char = CHAR * height / HEIGHT
+    words = []
+    left = x
+    for word in text.split():
+        words.append(Word(word, Box(round(left), round(y), round(left + len(word) * char), round(y) + height)))
+        left += (len(word) + 1) * char
+    box = Box(round(x), round(y), round(x + len(text) * char), round(y) + height)
+    return Line(text, box, tuple(words))
+
+
+def prose(name: str, count: int, width: int = 34, seed: int = 0) -> list[str]:
+    """Lines of a paragraph with a ragged right edge, each recognisable."""
+    rng = random.Random(f"{name}{seed}")
+    lines = []
+    for number in range(count):
+        text = f"{name}{number:02d}"
+        full = width - (rng.randrange(8) if number < count - 1 else width // 2)
+        while len(text) < full - 4:
+            text += " " + "abcdefgh"[: rng.randrange(2, 7)]
+        lines.append(text)
+    return lines
+
+
+def column(texts: list[str], x: float, y: float, pitch: float = PITCH) -> list[Line]:
+    """Lines one below the other."""
+    return [line(text, x, y + index * pitch) for index, text in enumerate(texts)]
+
+
+def skewed(lines: list[Line], degrees: float, *, words: bool = True) -> list[Line]:
+    """The lines as boxes around text that is turned: what a detector gives on a slanted page."""
+    sine = math.sin(math.radians(degrees))
+
+    def turn(box: Box) -> Box:
+        y0, y1 = box.y0 + sine * box.x0, box.y1 + sine * box.x1
+        top, bottom = min(y0, box.y0 + sine * box.x1), max(y1, box.y1 + sine * box.x0)
+        middle = (box.y0 + box.y1) / 2
+        return Box(round(box.x0 - sine * middle), round(top), round(box.x1 - sine * middle), round(bottom))
+
+    return [
+        Line(
+            line.text,
+            turn(line.box),
+            tuple(Word(word.text, turn(word.box)) for word in line.words) if words else (),
+        )
+        for line in lines
+    ]
+
+
+def order(lines: list[Line], seed: int = 1) -> list[str]:
+    """The texts in reading order, from lines in whatever order."""
+    shuffled = list(lines)
+    random.Random(seed).shuffle(shuffled)
+    return [line.text for line in reading_order(shuffled)]
+
+
+def texts(*groups: list[Line]) -> list[str]:
+    return [line.text for group in groups for line in group]
+
+
+def test_one_column_is_read_from_top_to_bottom() -> None:
+    """Ragged edges and indents do not make columns."""
+    page = column(prose("a", 12, 60), 100, 100)
+    page += column(prose("b", 9, 60), 140, 100 + 13 * PITCH)
+    assert order(page) == texts(page)
+
+
+@pytest.mark.parametrize("gutter", [12, 30, 120])
+@pytest.mark.parametrize("offset", [0, 3, 14])
+def test_two_columns_are_not_interleaved(gutter: int, offset: int) -> None:
+    """Whether their baselines agree or not, and however narrow the gutter."""
+    left = column(prose("a", 20), 100, 100)
+    right = column(prose("b", 18), 100 + 34 * CHAR + gutter, 100 + offset)
+    assert order(left + right) == texts(left, right)
+
+
+def test_three_columns_below_a_title_over_two_of_them() -> None:
+    """The title belongs to what it spans; the third column stands alone."""
+    title = [line("Title over the first two columns of the page", 120, 40, height=32)]
+    columns = [column(prose(name, 15), 100 + 400 * index, 120) for index, name in enumerate("ab")]
+    third = column(prose("c", 18), 900, 40)
+    assert order([*title, *columns[0], *columns[1], *third]) == texts(title, *columns, third)
+
+
+def test_title_header_and_page_number_stand_outside_the_columns() -> None:
+    """Set apart by white space they come first and last, even when they cross no gutter."""
+    header = [line("Journal of Samples", 100, 20), line("May 2026", 700, 20)]
+    title = [line("A title across both columns of the page", 150, 100, height=36)]
+    left, right = column(prose("a", 16), 100, 190), column(prose("b", 16), 500, 190)
+    footer = [line("12", 480, 190 + 19 * PITCH)]
+    assert order(header + title + left + right + footer) == texts(header, title, left, right, footer)
+
+
+def test_a_heading_between_ends_the_columns_above_it() -> None:
+    """What stands over a heading is read before it, both columns of it."""
+    upper = column(prose("a", 8), 100, 100), column(prose("b", 8), 500, 100)
+    heading = [line("A heading that spans the two columns of text", 180, 100 + 9 * PITCH)]
+    lower = column(prose("c", 8), 100, 100 + 11 * PITCH), column(prose("d", 8), 500, 100 + 11 * PITCH)
+    page = [*upper[0], *upper[1], *heading, *lower[0], *lower[1]]
+    assert order(page) == texts(*upper, heading, *lower)
+
+
+def test_a_figure_in_one_column_does_not_break_it() -> None:
+    """White space within a column is no reason to change columns."""
+    left = column(prose("a", 6), 100, 100) + column(prose("b", 6), 100, 600)
+    right = column(prose("c", 24), 500, 100)
+    assert order(left + right) == texts(left, right)
+
+
+def test_two_columns_over_three() -> None:
+    """Each part of a page has gutters of its own."""
+    upper = [column(prose(name, 10, 50), x, 100) for name, x in (("a", 100), ("b", 660))]
+    lower = [column(prose(name, 10, 30), x, 460) for name, x in (("c", 100), ("d", 460), ("e", 820))]
+    assert order([line for part in upper + lower for line in part]) == texts(*upper, *lower)
+
+
+def test_a_sidebar_of_short_lines_is_a_column() -> None:
+    """Short lines that do not share the baselines of the text beside them are read for themselves."""
+    main = column(prose("a", 24, 50), 320, 100)
+    sidebar = column(["Short note", "by the editor", "of this page", "about words", "and more"], 100, 140, pitch=24)
+    assert order(main + sidebar) == texts(sidebar, main)
+
+
+def test_a_receipt_is_read_row_by_row() -> None:
+    """A column of prices belongs to its items."""
+    items = ["Rye bread", "Oat milk 2 x 1.45", "Apples", "Goat cheese", "Olive oil", "TOTAL"]
+    prices = ["3.20", "2.90", "3.48", "4.75", "8.90", "23.23"]
+    page = []
+    for row, (item, price) in enumerate(zip(items, prices, strict=True)):
+        page += [line(item, 60, 100 + row * 40), line(price, 560 - len(price) * CHAR, 103 + row * 40)]
+    assert page_text(reading_order(page)).splitlines() == [f"{a} {b}" for a, b in zip(items, prices, strict=True)]
+
+
+@pytest.mark.parametrize("words", [True, False])
+@pytest.mark.parametrize("degrees", [-1.5, 1.5])
+def test_a_slanted_receipt_is_read_row_by_row(degrees: float, words: bool) -> None:
+    """The price stands a third of a line higher or lower than its item, and still belongs to it."""
+    page, rows = [], []
+    for row in range(12):
+        item, price = f"item number {row} of", f"{row},99"
+        rows.append(f"{item} {price}")
+        page += [line(item, 60, 100 + row * 40), line(price, 420, 100 + row * 40)]
+    assert page_text(reading_order(skewed(page, degrees, words=words))).splitlines() == rows
+
+
+def test_a_table_of_words_is_read_row_by_row() -> None:
+    """Cells share baselines and do not fill their columns, unlike prose."""
+    cells = [
+        ("Name", "Town", "Trade"),
+        ("Ada Quill", "Port Ellery", "baker"),
+        ("Ben Marlow", "Ashby", "smith and farrier"),
+        ("Cleo Hart", "Upper Wexcombe", "carpenter"),
+        ("Dora Bell", "Gull Island", "keeper"),
+    ]
+    page = [line(cell, 100 + 300 * x, 100 + 40 * y) for y, row in enumerate(cells) for x, cell in enumerate(row)]
+    assert page_text(reading_order(page)).splitlines() == [" ".join(row) for row in cells]
+
+
+def test_a_form_is_read_row_by_row() -> None:
+    """Each label with its value."""
+    rows = [("Name:", "Edith Marlow"), ("Street:", "The Old Rectory"), ("Town:", "Upper Wexcombe"), ("Age:", "71")]
+    page = [line(text, 100 + 250 * x, 100 + 40 * y) for y, row in enumerate(rows) for x, text in enumerate(row)]
+    assert page_text(reading_order(page)).splitlines() == [" ".join(row) for row in rows]
+
+
+@pytest.mark.parametrize("degrees", [-2.0, -0.7, 0.7, 2.0])
+def test_slanted_columns_are_not_interleaved(degrees: float) -> None:
+    """Over a long page even a small slant moves a column by more than the gutter."""
+    left, right = column(prose("a", 40), 100, 100), column(prose("b", 40), 480, 100)
+    assert order(skewed(left + right, degrees)) == texts(left, right)
+
+
+def test_a_line_read_across_the_gutter_is_split() -> None:
+    """Detectors join lines over a narrow gutter; the word boxes show where to cut."""
+    left, right = column(prose("a", 12), 100, 100), column(prose("b", 12), 460, 100)
+    a, b = left[3], right[3]
+    joined = Line(f"{a.text} {b.text}", Box(a.box.x0, a.box.y0, b.box.x1, b.box.y1), a.words + b.words, 0.9)
+    page = left[:3] + left[4:] + right[:3] + right[4:] + [joined]
+    found = reading_order(page)
+    assert [line.text for line in found] == texts(left, right)
+    assert found[3].words == a.words
+    assert found[3].confidence == 0.9
+
+
+def test_a_heading_is_not_split_at_a_gap_over_the_gutter() -> None:
+    """Its type is larger, so it belongs to both columns."""
+    heading = line("What Kids", 150, 30, height=40)
+    rest = line("Need Most", 480, 30, height=40)
+    both = Line("What Kids Need Most", Box(150, 30, rest.box.x1, 70), heading.words + rest.words)
+    left, right = column(prose("a", 12), 100, 120), column(prose("b", 12), 470, 120)
+    assert order([both, *left, *right]) == texts([both], left, right)
+
+
+def test_page_text_separates_blocks() -> None:
+    """Lines of a paragraph end in one newline, paragraphs and columns in two."""
+    left = column(prose("a", 4), 100, 100) + column(prose("b", 4), 100, 100 + 5 * PITCH)
+    right = column(prose("c", 9), 500, 100)
+    blocks = page_text(reading_order(left + right)).split("\n\n")
+    assert [block.splitlines()[0][:3] for block in blocks] == ["a00", "b00", "c00"]
+    assert [len(block.splitlines()) for block in blocks] == [4, 4, 9]
+
+
+def test_double_spaced_lines_are_one_block() -> None:
+    """What is usual on the page is no break."""
+    page = column(prose("a", 10, 60), 100, 100, pitch=60)
+    assert "\n\n" not in page_text(reading_order(page))
+
+
+def test_nothing_to_read() -> None:
+    """An empty page has an empty text."""
+    assert reading_order([]) == []
+    assert page_text([]) == ""
+    assert page_text([Line("  ", Box(0, 0, 10, 10), ())]) == ""
+
+
+COORDINATES = st.integers(-50, 1200)
+BOXES = st.builds(Box, COORDINATES, COORDINATES, COORDINATES, COORDINATES)
+WORDS = st.builds(Word, st.text("abc1 .", min_size=1, max_size=5), BOXES)
+LINES = st.builds(Line, st.text("abc 1", max_size=30), BOXES, st.lists(WORDS, max_size=4).map(tuple))
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(LINES, max_size=40))
+def test_no_word_is_lost_or_doubled(lines: list[Line]) -> None:
+    """Whatever an engine returns: every word comes out once, whole lines as the same objects."""
+    found = reading_order(lines)
+    assert Counter(word for line in found for word in line.words) == Counter(
+        word for line in lines for word in line.words
+    )
+    if not any(line.words for line in lines):
+        assert Counter(map(id, found)) == Counter(map(id, lines))
+    assert "".join(page_text(found).split()) == "".join("".join(line.text.split()) for line in found)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(2, 4), st.integers(4, 20), st.integers(15, 80), st.integers(0, 2**32), st.booleans())
+def test_columns_of_any_number_are_kept_apart(count: int, length: int, gutter: int, seed: int, level: bool) -> None:
+    """Columns of prose come out one after the other, whatever order they came in; so do lines joined across a gutter."""
+    columns = []
+    for index, name in enumerate("abcd"[:count]):
+        y = 100 if level else 100 + (seed >> index) % 20
+        columns.append(column(prose(name, length + 4, seed=seed), 100 + index * (34 * CHAR + gutter), y))
+    assert order([line for part in columns for line in part], seed) == texts(*columns)
+
+
+def test_a_page_of_many_lines_takes_milliseconds() -> None:
+    """The cost grows with the number of lines, not with its square."""
+    page = [line(f"l{row:04d} words and more words", 100 + 400 * x, 30 * row) for row in range(500) for x in range(4)]
+    started = time.process_time()
+    reading_order(page)
+    assert time.process_time() - started < 1.0  # measured: 0.07 s; 500 times that would be needed for every pair
