@@ -223,7 +223,7 @@ class Sheet:
 
 def grain(image: Image.Image, seed: int, strength: float) -> Image.Image:
     """Paper and sensor noise."""
-    noise = Image.frombytes("L", image.size, random.Random(seed).randbytes(image.width * image.height))  # noqa: S311 - noise, no secret
+    noise = Image.frombytes("L", image.size, random.Random(seed).randbytes(image.width * image.height))
     noise = noise.filter(ImageFilter.GaussianBlur(0.8)).point(lambda value: round(128 + (value - 128) * strength))
     return ImageChops.add(image, noise, scale=1, offset=-128)
 
@@ -349,7 +349,7 @@ def make_born_digital() -> tuple[bytes, str]:
     text = []
     for size, line in REPORT:
         operators.append(f"BT /F1 {size} Tf {x} {y} Td ({line}) Tj ET")
-        text.append(line)
+        text += [line, ""] if size > 11 else [line]
         y -= round(size * 1.5)
     y -= 16
     text.append("")

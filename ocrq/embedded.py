@@ -35,7 +35,7 @@ _ANSWER_TIMEOUT = 2.0
 _LOG_KEEP = 1 << 20  # bytes of log before it moves to valkey.log.1, looked at when a server starts
 _ELSEWHERE = "or use a server of your own: set OCRQ_REDIS_URL"
 
-# Only what differs from Valkey's defaults, or what our promises rest on.
+# What our promises rest on; all else is Valkey's default (AOF rewrite at twice the size from 64 MB on, no idle limit).
 _OPTIONS = {
     "port": "0",
     "unixsocketperm": "700",
@@ -44,14 +44,7 @@ _OPTIONS = {
     # milliseconds loses them (measured: 22 of some 500). Costs 0.2 ms a write, shared by all that arrive together.
     "appendfsync": "always",
     "save": "",
-    "auto-aof-rewrite-percentage": "100",
-    "auto-aof-rewrite-min-size": "64mb",
     "maxmemory-policy": "volatile-ttl",  # may evict caches, never queued work
-    "timeout": "0",
-    "tcp-keepalive": "60",
-    "tracking-table-max-keys": "1000000",
-    "loglevel": "notice",
-    "always-show-logo": "no",
 }
 
 
@@ -129,11 +122,8 @@ def stop(data_dir: Path) -> bool:
 
 def status(data_dir: Path) -> EmbeddedStatus | None:
     """What runs on that data folder; None when nothing answers there. Starts nothing, creates nothing."""
-    if not (data_dir / "valkey").is_dir():
-        return None
-    place = _Place.of(data_dir)
-    info = place.ask("INFO", "server")
-    if info is None:
+    place = _Place.of(data_dir) if (data_dir / "valkey").is_dir() else None
+    if not place or not (info := place.ask("INFO", "server")):
         return None
     fields = dict(line.split(":", 1) for line in info.splitlines() if ":" in line)
     return EmbeddedStatus(
@@ -159,7 +149,8 @@ def run_foreground(data_dir: Path) -> NoReturn:
             f"the embedded server of {data_dir} is running already (pid {place.pid()}); "
             "use it as it is, or end it first with `ocrq server --stop`"
         )
-    place.prepare()
+    place.clear()
+    _private(place.socket.parent)
     os.set_inheritable(lock, True)
     os.umask(0o077)
     os.dup2(2, 1)  # Valkey logs to stdout, which is for results
@@ -197,10 +188,6 @@ class _Place:
     def url(self) -> str:
         return "unix://" + quote(str(self.socket))
 
-    @property
-    def log(self) -> Path:
-        return self.folder / "valkey.log"
-
     def try_lock(self) -> int | None:
         """A descriptor that holds the lock, or None while a server lives or another process starts one."""
         descriptor = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -210,11 +197,6 @@ class _Place:
             os.close(descriptor)
             return None
         return descriptor
-
-    def prepare(self) -> None:
-        """Make way for a new server; only for the holder of the lock."""
-        self.clear()
-        _private(self.socket.parent)
 
     def clear(self) -> None:
         """Remove what a dead server left behind; only for the holder of the lock."""
@@ -231,10 +213,7 @@ class _Place:
         return 0
 
     def ask(self, *words: str) -> str | None:
-        """Send one command and return its reply; "" when the server hung up instead, None when nobody answers.
-
-        Status and error replies keep their first character.
-        """
+        """The reply to one command (errors keep their `-`); "" when the server hung up, None when nobody answers."""
         request = f"*{len(words)}\r\n" + "".join(f"${len(word)}\r\n{word}\r\n" for word in words)
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             connection.settimeout(_ANSWER_TIMEOUT)
@@ -251,9 +230,10 @@ class _Place:
 
     def log_tail(self, lines: int = 5) -> str:
         """The last lines of the log, for an error message."""
+        log = self.folder / "valkey.log"
         with suppress(OSError):
-            last = self.log.read_text(errors="replace")[-4000:].splitlines()[-lines:]
-            return "\n".join([f"the end of {self.log}:", *(f"  {line}" for line in last)])
+            last = log.read_text(errors="replace")[-4000:].splitlines()[-lines:]
+            return "\n".join([f"the end of {log}:", *(f"  {line}" for line in last)])
         return f"there is no log in {self.folder}"
 
 
@@ -288,31 +268,27 @@ def binary() -> Path:
 
 
 def _command(place: _Place, *, logfile: str) -> list[str]:
-    own = {
-        "dir": str(place.folder),
-        "unixsocket": str(place.socket),
-        "pidfile": str(place.folder / "valkey.pid"),
-        "logfile": logfile,
-    }
+    pidfile = str(place.folder / "valkey.pid")
+    own = {"dir": str(place.folder), "unixsocket": str(place.socket), "pidfile": pidfile, "logfile": logfile}
     return [str(binary()), *(word for name, value in (_OPTIONS | own).items() for word in (f"--{name}", value))]
 
 
 def _launch(place: _Place, lock: int) -> None:
     """Start the server, which daemonises itself (no child of ours, a session of its own) and inherits the lock."""
-    place.prepare()
+    place.clear()
+    _private(place.socket.parent)
+    log = place.folder / "valkey.log"
     with suppress(FileNotFoundError):
-        if place.log.stat().st_size > _LOG_KEEP:
-            place.log.replace(place.log.with_name("valkey.log.1"))
-    command = [*_command(place, logfile=str(place.log)), "--daemonize", "yes"]
+        if log.stat().st_size > _LOG_KEEP:
+            log.replace(log.with_name("valkey.log.1"))
+    command = [*_command(place, logfile=str(log)), "--daemonize", "yes"]
     try:
         done = subprocess.run(
             command,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            errors="replace",
             check=False,
-            cwd="/",
             umask=0o077,
             pass_fds=(lock,),
             start_new_session=True,  # a Ctrl-C that comes before it has daemonised must not end it

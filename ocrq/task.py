@@ -30,7 +30,7 @@ MILLISECONDS_FROM = 1e11
 FIELDS = frozenset(
     (
         "user_id file_id status priority attempts worker_id created_at started_at completed_at "  # documented
-        "processor queue payload deliveries crashes error error_type history progress progress_message traceparent "
+        "processor queue payload deliveries crashes worker_deaths error error_type history progress progress_message traceparent "
         "tracestate confidence word_count page_count processing_time_ms"
     ).split()
 )
@@ -130,6 +130,11 @@ class Task:
     def crashes(self) -> int:
         """Deliveries that ended without a verdict: the process died or the lease ran out."""
         return read_count(self.fields.get("crashes"))
+
+    @property
+    def worker_deaths(self) -> int:
+        """Those crashes in which the whole worker or its host went, so that the task need not be the cause."""
+        return read_count(self.fields.get("worker_deaths"))
 
     @property
     def worker_id(self) -> str:

@@ -212,11 +212,16 @@ class Transitions:
 
     def reap_expired(self) -> Call[tuple[bool, list[Reaped]]]:
         """Take back what has outlived its lease; True when there may be more."""
-        return self._reap("", "lease expired", ())
+        return self._reap("", "lease expired", (), alone=False)
 
-    def reap_slot(self, slot: str, reason: str, running: Sequence[str]) -> Call[tuple[bool, list[Reaped]]]:
-        """Take back what a dead process held; only `running` is to blame, or everything when that is unknown."""
-        return self._reap(slot, reason, running)
+    def reap_slot(
+        self, slot: str, reason: str, running: Sequence[str], *, alone: bool
+    ) -> Call[tuple[bool, list[Reaped]]]:
+        """Take back what a dead process held; only `running` is to blame ("*": everything).
+
+        `alone`: the process died while its worker lived, so the task is the likely cause.
+        """
+        return self._reap(slot, reason, running, alone=alone)
 
     def cancel(self, task_id: str) -> Call[str]:
         """Reply: cancelled, again, ended or unknown."""
@@ -237,7 +242,9 @@ class Transitions:
             "beat", int, rest=fields, worker=self.keys.worker(worker_id), worker_id=worker_id, seconds=seconds
         )
 
-    def _reap(self, slot: str, reason: str, running: Sequence[str]) -> Call[tuple[bool, list[Reaped]]]:
+    def _reap(
+        self, slot: str, reason: str, running: Sequence[str], *, alone: bool
+    ) -> Call[tuple[bool, list[Reaped]]]:
         return self._call(
             "reap",
             _read_reaped,
@@ -245,7 +252,9 @@ class Transitions:
             slot=slot,
             reason=reason,
             limit=BATCH,
+            alone=int(alone),
             max_crashes=self._settings.max_crashes,
+            max_deaths=self._settings.max_worker_deaths,
             unit=self._settings.time_unit,
             failed_seconds=self._settings.failed_days * 86400,
         )

@@ -13,8 +13,10 @@ OCRQ_REQUIRE_SERVERS="redis,container" makes a kind that cannot run here an erro
 from __future__ import annotations
 
 import os
+import tempfile
 import uuid
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -24,7 +26,6 @@ from tests import servers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     import redis
 
@@ -123,13 +124,14 @@ def namespace(server: servers.ServerHandle) -> Iterator[str]:
 
 
 @pytest.fixture
-def data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """An empty data folder that `ocrq` and its child processes use, without any server but its embedded one."""
-    folder = tmp_path / "data"
-    monkeypatch.setenv("OCRQ_DATA_DIR", str(folder))
-    yield folder
-    if folder.exists():
-        embedded.stop(folder)
+def data_dir(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A data folder, not yet made, that `ocrq` and its child processes use, with no server but its embedded one."""
+    with tempfile.TemporaryDirectory(prefix="ocrq-") as short:  # tmp_path is too long for a Unix socket on some systems
+        folder = Path(short).resolve() / "data"
+        monkeypatch.setenv("OCRQ_DATA_DIR", str(folder))
+        yield folder
+        if folder.exists():
+            embedded.stop(folder)
 
 
 class Tell:

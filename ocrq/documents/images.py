@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, BinaryIO
 
 from PIL import Image, ImageFile
@@ -40,7 +41,8 @@ class ImageDocument(Document):
         super().__init__(format_name, len(self._frames))
         # A TIFF is opened once, for each frame is found from the one before; the others once for each reading.
         self._tiff = self._header() if format_name == "TIFF" else None
-        self._check_pixels(1, self._tiff or self._header())
+        source = self._tiff or self._header()
+        self._check_pixels(1, source.size)
 
     def open_page(self, number: int) -> DocumentPage:
         """Decode page `number`; where its EXIF data stand behind its pixels, the size is not known any earlier."""
@@ -49,15 +51,13 @@ class ImageDocument(Document):
             if self._tiff:
                 source.seek(self._frames[number - 1])
                 check_data(dict(_tags(source)), self._size)
-            self._check_pixels(number, source)
+            self._check_pixels(number, source.size)
             inverted = _is_inverted(source)
             self._decode(source)
             warnings = turn_upright(source)
             image = to_rgb(source, inverted=inverted)
-            if image is source and self._tiff:
-                image = source.copy()  # the page closes its image, and the next frame needs the source
-            elif image is source:
-                source.fp = None  # closing the image must not close the file
+            if image is source:
+                image = source.copy()  # the page closes its image, and closing the source would close the file
         if not self._tiff and getattr(source, "n_frames", 1) > 1:
             warnings += (f"the {self.format} is an animation; only its first frame is read",)
         return DocumentPage(number, image.size, lambda: image, warnings=warnings)
@@ -65,12 +65,18 @@ class ImageDocument(Document):
     def _header(self) -> ImageFile.ImageFile:
         with corruption(f"the {self.format} cannot be read"):
             self._file.seek(0)
-            return _open(self._file, self.format)
+            if self.format == "WebP":
+                # Its decoder takes memory for the canvas as soon as it is made.
+                self._check_pixels(1, webp_size(self._file.read(30)))
+                self._file.seek(0)
+            # Classes are called by name: `Image.open` has a limit of its own, and tries all formats that it knows.
+            return _PLUGINS[self.format](self._file)
 
-    def _check_pixels(self, number: int, source: ImageFile.ImageFile) -> None:
+    def _check_pixels(self, number: int, size: tuple[int, int]) -> None:
         what = f"page {number}" if self.page_count > 1 else f"the {self.format}"
-        pixels = source.width * source.height
-        self._limits.check("max_pixels", pixels, f"{what} has {source.width:,} x {source.height:,} = {pixels:,} pixels")
+        width, height = size
+        what = f"{what} has {width:,} x {height:,} = {width * height:,} pixels"
+        self._limits.check("max_pixels", width * height, what)
 
     def _decode(self, source: ImageFile.ImageFile) -> None:
         try:
@@ -82,9 +88,18 @@ class ImageDocument(Document):
             raise LimitExceeded(message, limit="max_pixels", allowed=allowed, value=pixels) from error
 
 
-def _open(file: BinaryIO, format_name: str) -> ImageFile.ImageFile:
-    """Read the header. Classes are called by name: `Image.open` has a limit of its own, and tries all that it knows."""
-    return _PLUGINS[format_name](file)
+def webp_size(head: bytes) -> tuple[int, int]:
+    """Width and height from the first 30 bytes of a WebP file; (0, 0) when they do not tell."""
+    number = partial(int.from_bytes, byteorder="little")
+    kind = head[12:16]
+    if kind == b"VP8X":
+        return number(head[24:27]) + 1, number(head[27:30]) + 1
+    if kind == b"VP8L":
+        bits = number(head[21:25])
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    if kind == b"VP8 ":
+        return number(head[26:28]) & 0x3FFF, number(head[28:30]) & 0x3FFF
+    return 0, 0
 
 
 def _is_inverted(source: ImageFile.ImageFile) -> bool:

@@ -1,8 +1,10 @@
 -- Take tasks back from workers that are gone. With a slot: that process died, and of what it held only `running` is
--- to blame, the rest goes back untouched. Without: every lease that has run out, and each counts as a crash.
+-- to blame, the rest goes back untouched. Without: every lease that has run out, and each counts as a crash. A crash
+-- with `alone` = "1" (the process died, its worker lived) is the task's own doing; when the whole worker or host went,
+-- it may be anybody's, so many more of those are borne before the task is given up.
 -- KEYS leases dead quarantine reasons failed pending
 -- PREFIX data_prefix held_prefix list_prefix priority_prefix daily_prefix user_channel_prefix task_channel_prefix notifications
--- ARGV slot reason limit max_crashes unit failed_seconds
+-- ARGV slot reason limit alone max_crashes max_deaths unit failed_seconds
 -- REST ids that the slot was running
 -- RETURNS {1 when there is more, {id, "waiting", "dead", "released" or "quarantined", crashes, queue, processor, reason}...}
 local bad = wrong_type(leases, 'zset') or wrong_type(dead, 'zset') or wrong_type(quarantine, 'zset')
@@ -12,14 +14,15 @@ local now = now_ms()
 local time, out, waiting, died = stamp(now, unit), {}, 0, 0
 
 local function crashed(id, key, f)
-  local crashes = count_of(f.crashes) + 1
+  local crashes, deaths = count_of(f.crashes) + 1, count_of(f.worker_deaths) + (alone == '1' and 0 or 1)
   local entry = cjson.encode({ attempt = count_of(f.attempts), delivery = count_of(f.deliveries), worker = f.worker_id or '',
     outcome = 'crashed', error = reason })
   call('HSET', key, 'crashes', crashes, 'error', reason, 'error_type', 'Crash', 'history',
     with_history(f.history, string.sub(entry, 1, -2) .. ',"at":' .. time .. '}'))
+  if deaths > 0 then call('HSET', key, 'worker_deaths', deaths) end
   local verdict = 'waiting'
-  if crashes >= tonumber(max_crashes) then
-    local error = 'crashed its worker ' .. crashes .. ' times, last: ' .. reason
+  if crashes - deaths >= tonumber(max_crashes) or deaths >= tonumber(max_deaths) then
+    local error = 'crashed ' .. crashes .. ' times, last: ' .. reason
     call('HSET', key, 'status', 'failed', 'completed_at', time, 'error', error)
     call('ZADD', dead, now, id)
     call('EXPIRE', key, failed_seconds)
@@ -53,7 +56,7 @@ local function take_back(id, token, blame)
     return
   end
   local names = { 'status', 'deliveries', 'attempts', 'crashes', 'queue', 'priority', 'processor', 'worker_id', 'user_id',
-    'history' }
+    'history', 'worker_deaths' }
   local values, f = call('HMGET', key, unpack(names)), {}
   for i = 1, #names do f[names[i]] = values[i] or nil end
   if f.worker_id then

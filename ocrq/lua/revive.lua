@@ -12,7 +12,7 @@ if f[1] ~= 'failed' and f[1] ~= 'cancelled' then return 'running' end
 call('ZREM', dead, id)
 call('HDEL', key, 'completed_at', 'worker_id', 'started_at', 'progress', 'progress_message')
 call('PERSIST', key)
-call('HSET', key, 'status', 'pending', 'attempts', '0', 'crashes', '0')
+call('HSET', key, 'status', 'pending', 'attempts', '0', 'crashes', '0', 'worker_deaths', '0')
 put_back(id, f[2], f[3], list_prefix, priority_prefix)
 try('INCRBY', pending, 1)
 return 'done'

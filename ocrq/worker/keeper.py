@@ -44,6 +44,7 @@ class Death:
     slot: str
     reason: str
     running: tuple[str, ...]
+    alone: bool = True  #: False when the whole worker died
 
 
 def run(options: WorkerOptions, board: Board, supervisor: socket.socket, folder: Path) -> int:
@@ -142,7 +143,7 @@ class _Keeper:
         return bool(more)
 
     def _take_back(self, death: Death) -> None:
-        _, reaped = self._exchange(self._transitions.reap_slot(death.slot, death.reason, death.running))
+        _, reaped = self._exchange(self._transitions.reap_slot(death.slot, death.reason, death.running, alone=death.alone))
         _say_reaped(reaped)
 
     def _bury_orphans(self) -> None:
@@ -152,7 +153,7 @@ class _Keeper:
                 for slot in board.slots:
                     if slot.generation and slot.state != GONE:
                         running = tuple(entry.task_id for entry in slot.running()) if told else ("*",)
-                        self._take_back(Death(slot.slot_id, "its worker died", running))
+                        self._take_back(Death(slot.slot_id, "its worker died", running, alone=False))
             except OcrqError:
                 board.release()  # ours or a neighbour's next look will do it
                 raise

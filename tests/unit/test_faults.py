@@ -14,6 +14,10 @@ from ocrq.errors import OcrqError, PermissionDenied, ServerError, ServerUnreacha
 from ocrq.faults import guarded, is_transient, translate
 
 URL = "redis://u:S3CRET@h:1/0"
+NO_PASSWORD_SET = (
+    "ERR AUTH <password> called without any password configured for the default user."
+    " Are you sure your configuration is correct?"
+)
 
 
 @pytest.mark.parametrize(
@@ -23,8 +27,7 @@ URL = "redis://u:S3CRET@h:1/0"
         ("NOAUTH HELLO must be called with the client already authenticated", PermissionDenied, "asks for", False),
         ("WRONGPASS invalid username-password pair", PermissionDenied, "refuses user name or password", False),
         (
-            "ERR AUTH <password> called without any password configured for the default user. Are you sure your "
-            "configuration is correct?",
+            NO_PASSWORD_SET,
             PermissionDenied,
             "refuses user name or password",
             False,
@@ -51,7 +54,7 @@ URL = "redis://u:S3CRET@h:1/0"
 )
 def test_replies(reply: str, kind: type[OcrqError], said: str, transient: bool) -> None:
     """Each error reply has its class, its meaning, its cure, and whether it passes by itself."""
-    error = BaseParser.parse_error(reply)
+    error = BaseParser.parse_error(reply)  # type: ignore[no-untyped-call]  # redis-py's
     translated = translate(error, URL)
     assert type(translated) is kind
     assert said in str(translated)

@@ -169,7 +169,7 @@ def test_spans_alone_or_metrics_alone() -> None:
     providers = Listening()
     try:
         for use in ({"tracer_provider": providers.tracer_provider}, {"meter_provider": providers.meter_provider}):
-            telemetry.use(**use)  # type: ignore[arg-type]
+            telemetry.use(**use)
             with telemetry.enqueue_span(KEY, "t1"):
                 pass
         assert len(providers.spans) == 1
@@ -242,7 +242,7 @@ def test_a_provider_asked_for_by_the_environment() -> None:
 
 
 def test_the_cost_when_nobody_listens() -> None:
-    """Everything that a task costs stays below 10 µs in a process that has opentelemetry but no provider (measured: 1)."""
+    """All that a task costs stays below 10 µs in a process with opentelemetry but no provider (measured: 1)."""
     assert (
         float(
             run(

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from ocrq.text import printable, redact
 
-SECRET = "S3CR-ET"  # noqa: S105
+SECRET = "S3CR-ET"
 
 
 @pytest.mark.parametrize(

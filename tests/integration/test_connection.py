@@ -1,0 +1,257 @@
+"""Clients of real servers: the safe policy, every kind of URL, and errors in our words."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import subprocess
+import threading
+import time
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import redis
+
+from ocrq import embedded
+from ocrq.connection import client, connect, guarded, parse_url
+from ocrq.errors import PermissionDenied, ServerError, ServerUnreachable, SettingsError
+from ocrq.settings import Settings
+from tests.servers import LocalServer, ServerHandle, eventually, free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CERTIFICATE = Path(__file__).with_name("localhost.pem")
+FOREIGN = "caf\udce9 \udcff\udcfe 日本"  # bytes that are no UTF-8, as they come back from the server
+
+
+@contextmanager
+def opened(url: str, namespace: str = "ocr", **options: Any) -> Iterator[redis.Redis]:
+    """A client that is closed afterwards."""
+    with closing(client(url, namespace=namespace, **options)) as made:
+        yield made
+
+
+@pytest.mark.every_server
+def test_foreign_bytes_go_round(server: ServerHandle, namespace: str) -> None:
+    """Text that holds foreign bytes is sent as the bytes it came from: commands, pipelines, scripts, RESP3 maps."""
+    as_bytes = FOREIGN.encode("utf-8", "surrogateescape")
+    with opened(server.url) as ours, closing(redis.Redis.from_url(server.url)) as raw:
+        ours.hset(namespace, mapping={FOREIGN: FOREIGN})
+        assert raw.hgetall(namespace) == {as_bytes: as_bytes}
+        assert ours.hgetall(namespace) == {FOREIGN: FOREIGN}
+        with ours.pipeline() as pipeline:
+            pipeline.hget(namespace, FOREIGN)
+            pipeline.hset(namespace, "n", 1.5)
+            assert pipeline.execute() == [FOREIGN, 1]
+        assert ours.register_script("return redis.call('HGET', KEYS[1], ARGV[1])")([namespace], [FOREIGN]) == FOREIGN
+
+
+def test_what_cannot_be_sent_leaves_the_connection_whole(server: ServerHandle, namespace: str) -> None:
+    """Half a surrogate pair, or an object, is refused before anything is sent."""
+    with opened(server.url) as ours:
+        for wrong in ("\ud800", None, True, object()):
+            with pytest.raises(redis.DataError, match="cannot send"):
+                ours.set(namespace, wrong)  # type: ignore[arg-type]
+        for right in (b"b", bytearray(b"b"), memoryview(b"b")):
+            ours.set(namespace, right)
+            assert ours.get(namespace) == "b"
+
+
+def test_how_the_server_sees_us(server: ServerHandle) -> None:
+    """RESP3, named, and the database of the URL."""
+    with opened(server.url.removesuffix("/0") + "/3") as ours:
+        (mine,) = [entry for entry in ours.client_list() if entry["id"] == str(ours.client_id())]
+        assert (mine["name"], mine["resp"], mine["db"]) == ("ocrq", "3", "3")
+
+
+def test_nothing_is_sent_twice(private_server: ServerHandle) -> None:
+    """A push whose reply does not come is an error at once, and is carried out at most once."""
+    with opened(private_server.url, socket_timeout=0.3) as ours:
+        ours.ping()
+        private_server.pause()
+        started = time.monotonic()
+        try:
+            with (
+                pytest.raises(ServerUnreachable, match="did not answer in time") as caught,
+                guarded(private_server.url),
+            ):
+                ours.rpush("q", "t1")
+        finally:
+            private_server.resume()
+        assert caught.value.maybe_done
+        assert time.monotonic() - started < 2
+        check = private_server.client()
+        eventually(lambda: check.llen("q"), "the push is carried out")
+        assert check.info("commandstats")["cmdstat_rpush"]["calls"] == 1
+
+
+def test_a_restart_between_two_commands_costs_no_error(private_server: ServerHandle) -> None:
+    """A pooled connection that the server closed is replaced before anything is sent on it."""
+    with opened(private_server.url) as ours:
+        ours.set("k", "v")
+        private_server.restart()
+        assert ours.get("k") == "v"
+
+
+def test_nobody_there() -> None:
+    """A refused connection and a missing socket are unreachable, certainly not carried out, and say what to check."""
+    url = f"redis://u:S3CRET@127.0.0.1:{free_port()}"
+    with opened(url) as ours, pytest.raises(ServerUnreachable, match="connection refused") as caught, guarded(url):
+        ours.ping()
+    assert not caught.value.maybe_done
+    assert "S3CRET" not in str(caught.value)
+    url = "unix:///nowhere/valkey.sock"
+    with opened(url) as ours, pytest.raises(ServerUnreachable, match="no such socket"), guarded(url):
+        ours.ping()
+
+
+def test_rights(private_server: ServerHandle) -> None:
+    """No password, a wrong one, and a user without the right: permission denied, each with its cure."""
+    admin = private_server.client()
+    admin.acl_setuser("reader", enabled=True, passwords=["+S3CRET"], categories=["+@read", "+@connection"], keys=["*"])
+    admin.config_set("requirepass", "other")
+    host = private_server.url.removeprefix("redis://")
+    for user, said in (("", "asks for a password"), ("reader:wr0ng@", "refuses"), ("reader:S3CRET@", "ACL")):
+        url = f"redis://{user}{host}"
+        with opened(url) as ours, pytest.raises(PermissionDenied, match=said) as caught, guarded(url):
+            ours.set("k", "v")
+        assert "S3CRET" not in str(caught.value)
+        assert "wr0ng" not in str(caught.value)
+
+
+def test_states_of_the_server(private_server: ServerHandle) -> None:
+    """Out of memory, a replica, too few replicas: the message names the state and the cure."""
+    url = private_server.url
+    with opened(url) as ours:
+        for option, value, usual, said in (
+            ("maxmemory", "1", "0", "at its maxmemory"),
+            ("min-replicas-to-write", "1", "0", "too few replicas"),
+        ):
+            ours.config_set(option, value)
+            with pytest.raises(ServerError, match=said), guarded(url):
+                ours.set("k", "v")
+            ours.config_set(option, usual)
+        ours.replicaof("127.0.0.1", str(free_port()))
+        with pytest.raises(ServerError, match="is a replica"), guarded(url):
+            ours.set("k", "v")
+
+
+def test_the_embedded_server(data_dir: Path) -> None:
+    """Without a URL the user's embedded server is started, and said so."""
+    said: list[str] = []
+    with closing(connect(Settings(data_dir=data_dir), announce=said.append)) as ours:
+        assert ours.ping()
+    assert len(said) == 1
+
+
+def test_sentinel(private_server: ServerHandle, tmp_path: Path) -> None:
+    """A service is found through its Sentinels, of which one may be down; an unknown service is named."""
+    assert isinstance(private_server, LocalServer)
+    port = free_port()
+    config = tmp_path / "sentinel.conf"
+    config.write_text(
+        f"port {port}\nbind 127.0.0.1\ndir {tmp_path}\nsentinel monitor mymaster 127.0.0.1 {private_server.port} 1\n"
+    )
+    process = subprocess.Popen([str(embedded.binary()), str(config), "--sentinel"], stdout=subprocess.DEVNULL)
+    try:
+        url = f"redis+sentinel://127.0.0.1:{free_port()},127.0.0.1:{port}/mymaster"
+        with opened(url) as ours:
+
+            def found() -> bool:
+                with suppress(redis.ConnectionError):
+                    return bool(ours.ping())
+                return False
+
+            eventually(found, "the Sentinel names the primary")
+            ours.set("k", FOREIGN)
+            assert ours.get("k") == FOREIGN
+            assert private_server.client().exists("k")
+        with opened(url.replace("mymaster", "other")) as ours:
+            with pytest.raises(ServerUnreachable, match=r"'other'.*Sentinels") as caught, guarded(url):
+                ours.ping()
+            assert not caught.value.maybe_done
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def test_cluster(private_server: ServerHandle) -> None:
+    """A cluster works with a namespace in braces, foreign bytes included; without them it is refused by name."""
+    assert isinstance(private_server, LocalServer)
+    private_server.stop()
+    private_server.start(cluster_enabled="yes")
+    admin = private_server.client()
+    admin.execute_command("CLUSTER ADDSLOTSRANGE", 0, 16383)  # type: ignore[no-untyped-call]
+    eventually(lambda: admin.execute_command("CLUSTER INFO")["cluster_state"] == "ok", "the cluster is up")  # type: ignore[no-untyped-call]
+    url = private_server.url.replace("redis://", "redis+cluster://")
+    with pytest.raises(SettingsError, match=r"OCRQ_NAMESPACE='\{ocr\}'"):
+        client(url, namespace="ocr")
+    with opened(url, "{ocr}") as ours:
+        ours.hset("{ocr}:task:data:1", "name", FOREIGN)
+        script = ours.register_script("return {redis.call('HGET', KEYS[1], 'name'), redis.call('EXISTS', KEYS[2])}")
+        assert script(["{ocr}:task:data:1", "{ocr}:task:queue"]) == [FOREIGN, 0]
+    private_server.stop()
+    with pytest.raises(ServerUnreachable, match="cluster"):
+        client(url, namespace="{ocr}")
+
+
+@pytest.fixture
+def tls_port(server: ServerHandle) -> Iterator[int]:
+    """A port that speaks TLS as "localhost" and passes everything on to the server."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(CERTIFICATE)
+    target = parse_url(server.url).hosts[0]
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def pump(source: socket.socket, sink: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(65536):
+                sink.sendall(data)
+        for end in (source, sink):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def serve(plain: socket.socket) -> None:
+        # A client that refuses the certificate ends the handshake with an error.
+        with (
+            plain,
+            suppress(OSError),
+            context.wrap_socket(plain, server_side=True) as encrypted,
+            socket.create_connection(target) as onward,
+        ):
+            back = threading.Thread(target=pump, args=(onward, encrypted))
+            back.start()
+            pump(encrypted, onward)
+            back.join()
+
+    def accept() -> None:
+        with suppress(OSError):
+            while True:
+                thread = threading.Thread(target=serve, args=(listener.accept()[0],))
+                threads.append(thread)
+                thread.start()
+
+    threads: list[threading.Thread] = []
+    acceptor = threading.Thread(target=accept)
+    acceptor.start()
+    yield listener.getsockname()[1]
+    listener.shutdown(socket.SHUT_RDWR)
+    listener.close()
+    acceptor.join()
+    for thread in threads:
+        thread.join()
+
+
+def test_tls(tls_port: int) -> None:
+    """A certificate is verified, its name too, unless the URL says otherwise in so many words."""
+    trusted = f"ssl_ca_certs={CERTIFICATE}"
+    for url in (f"rediss://localhost:{tls_port}?{trusted}", f"rediss://127.0.0.1:{tls_port}?ssl_cert_reqs=none"):
+        with opened(url) as ours:
+            assert ours.ping()
+    for url in (f"rediss://localhost:{tls_port}", f"rediss://127.0.0.1:{tls_port}?{trusted}"):
+        with opened(url) as ours, pytest.raises(ServerUnreachable, match="TLS failed") as caught, guarded(url):
+            ours.ping()
+        assert not caught.value.maybe_done
