@@ -34,7 +34,6 @@ class PageContent:
 @dataclass(slots=True)
 class _Tally:
     visible_chars: int = 0
-    hidden_chars: int = 0
     pictures: float = 0.0
     dpi: float = 0.0
     drawings: int = 0
@@ -71,11 +70,8 @@ def look_at(page: Any, area: float) -> PageContent:
 
 def _count(item: Any, tally: _Tally, area: float) -> None:
     if item.type == raw.FPDF_PAGEOBJ_TEXT:
-        chars = _text_length(item)
-        if raw.FPDFTextObj_GetTextRenderMode(item) == _INVISIBLE:
-            tally.hidden_chars += chars
-        else:
-            tally.visible_chars += chars
+        if raw.FPDFTextObj_GetTextRenderMode(item) != _INVISIBLE:
+            tally.visible_chars += _text_length(item)
     elif item.type == raw.FPDF_PAGEOBJ_IMAGE:
         _count_picture(item, tally, area)
     elif item.type in (raw.FPDF_PAGEOBJ_PATH, raw.FPDF_PAGEOBJ_SHADING):
@@ -102,6 +98,5 @@ def _count_picture(item: Any, tally: _Tally, area: float) -> None:
     tally.dpi = max(tally.dpi, _POINTS_PER_INCH * max(columns / width, rows / height))
     if share >= _SCAN_SHARE:
         # Pictures are drawn in order, so what stands before one that covers the page is hidden behind it.
-        tally.hidden_chars += tally.visible_chars
         tally.visible_chars = 0
         tally.drawings = 0

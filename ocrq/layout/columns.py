@@ -8,6 +8,7 @@ from statistics import median
 from ocrq.layout.geometry import CROSSING, Item
 
 MIN_COLUMN_LINES = 3
+_CJK = "\u2e80"  # Chinese, Japanese and Korean begin here
 _MIN_GUTTER = 0.15  # units; narrow, because detectors pad their boxes. That both sides are columns is shown otherwise
 
 
@@ -75,9 +76,14 @@ def _is_prose(items: list[Item]) -> bool:
     widths = sorted(item.x1 - item.x0 for item in items)
     widest = widths[-1 - len(widths) // 10]
     full = sum(width > 0.7 * widest for width in widths)
-    words = median(len(item.line.text.split()) for item in items)
-    letters = median(len(item.line.text) for item in items)
-    return 2 * full >= len(items) and words >= 3 and letters >= 14
+    return 2 * full >= len(items) and 2 * sum(_is_sentence(item.line.text) for item in items) >= len(items)
+
+
+def _is_sentence(text: str) -> bool:
+    """Long enough to be a line of prose; Chinese and Japanese have no spaces, and more to a character."""
+    if 2 * sum(char >= _CJK for char in text) > len(text):
+        return len(text) >= 8
+    return len(text) >= 14 and len(text.split()) >= 3
 
 
 def _share_baselines(left: list[Item], right: list[Item], unit: float) -> bool:

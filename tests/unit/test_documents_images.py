@@ -9,6 +9,7 @@ import sys
 
 import pytest
 from PIL import Image
+from PIL.TiffImagePlugin import TiffImageFile
 
 from ocrq.documents import Limits, open_document
 from ocrq.errors import CorruptDocument, LimitExceeded
@@ -213,6 +214,23 @@ def test_truncated_files_are_corrupt(kind: str, part: float) -> None:
     data = COMPLETE[kind][: max(16, int(len(COMPLETE[kind]) * part))]
     with pytest.raises(CorruptDocument):
         pages_of(data)
+
+
+def test_a_fax_that_ends_in_the_middle_is_corrupt() -> None:
+    """Also when the directory stands before the data, as faxes have it: the rest would come out blank."""
+    with Image.open(io.BytesIO(COMPLETE["TIFF G4"])) as image:
+        assert isinstance(image, TiffImageFile)
+        (start,), (count,) = image.tag_v2[273], image.tag_v2[279]
+    strip = COMPLETE["TIFF G4"][start : start + count]
+    fields = [(256, 200), (257, 150), (258, 1), (259, 4), (262, image.tag_v2[262]), (273, 0), (278, 150), (279, count)]
+    entries = b"".join(
+        struct.pack("<HHII", tag, 4, 1, 10 + 12 * len(fields) + 4 if tag == 273 else value) for tag, value in fields
+    )
+    fax = struct.pack("<2sHIH", b"II", 42, 8, len(fields)) + entries + bytes(4) + strip
+    (whole,) = pages_of(fax)
+    assert whole.tobytes() == pages_of(COMPLETE["TIFF G4"])[0].tobytes()
+    with pytest.raises(CorruptDocument, match="its data end at byte"):
+        pages_of(fax[: -count // 3])
 
 
 def test_the_error_names_the_page() -> None:

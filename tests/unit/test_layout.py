@@ -178,6 +178,41 @@ def test_a_table_of_words_is_read_row_by_row() -> None:
     assert page_text(reading_order(page)).splitlines() == [" ".join(row) for row in cells]
 
 
+def test_a_table_of_long_cells_is_read_row_by_row() -> None:
+    """Cells of several words are still no prose when they do not fill their column."""
+    left = [
+        "to mend a boot with care",
+        "to sole it",
+        "to bind an atlas of 64 maps and plates",
+        "to cut a key",
+        "to oil",
+    ]
+    right = ["done by the cobbler", "by him too", "done by the binder in Harbour Street", "by the smith", "by you"]
+    rows = list(zip([*left, *left], [*right, *right], strict=True))
+    page = [line(text, 100 + 420 * x, 100 + 40 * y) for y, row in enumerate(rows) for x, text in enumerate(row)]
+    assert page_text(reading_order(page)).splitlines() == [" ".join(row) for row in rows]
+
+
+def test_prices_beside_items_of_uneven_height_stay_with_them() -> None:
+    """Numbers are never a column of text, even where they share no baselines."""
+    page: list[Line] = []
+    for index, (height, shift) in enumerate([(3, 40), (2, 12), (3, 30), (2, 16), (3, 36), (2, 10)]):
+        y = 100 + 110 * index
+        page += column([f"item {index} part {row}" for row in range(height)], 60, y)
+        page.append(line(f"{index}.50", 500, y + shift))
+    found = order(page)
+    for index in range(6):
+        last = found.index(f"item {index + 1} part 0") if index < 5 else len(found)
+        assert found.index(f"item {index} part 0") < found.index(f"{index}.50") < last
+
+
+def test_a_wide_slanted_receipt_is_read_row_by_row() -> None:
+    """Where the price stands level with the next item, the words tell the slant."""
+    rows = [(f"item number {row} of", f"{row},99") for row in range(12)]
+    page = [line(text, (60, 1000)[x], 100 + row * 36) for row, cells in enumerate(rows) for x, text in enumerate(cells)]
+    assert page_text(reading_order(skewed(page, 2.0))).splitlines() == [" ".join(cells) for cells in rows]
+
+
 def test_a_form_is_read_row_by_row() -> None:
     """Each label with its value."""
     rows = [("Name:", "Edith Marlow"), ("Street:", "The Old Rectory"), ("Town:", "Upper Wexcombe"), ("Age:", "71")]
@@ -188,7 +223,7 @@ def test_a_form_is_read_row_by_row() -> None:
 @pytest.mark.parametrize("degrees", [-2.0, -0.7, 0.7, 2.0])
 def test_slanted_columns_are_not_interleaved(degrees: float) -> None:
     """Over a long page even a small slant moves a column by more than the gutter."""
-    left, right = column(prose("a", 40), 100, 100), column(prose("b", 40), 480, 100)
+    left, right = column(prose("a", 60), 100, 100), column(prose("b", 60), 460, 100)
     assert order(skewed(left + right, degrees)) == texts(left, right)
 
 
@@ -204,13 +239,29 @@ def test_a_line_read_across_the_gutter_is_split() -> None:
     assert found[3].confidence == 0.9
 
 
+def test_columns_of_chinese_are_not_interleaved() -> None:
+    """A line of prose is no single word for want of spaces."""
+    left = [Line("海港委員會回答說從來沒有鯡魚", Box(100, y, 380, y + 20), ()) for y in range(100, 400, 28)]
+    right = [Line("在一千八百十一年第一盞燈點亮", Box(410, y, 690, y + 20), ()) for y in range(100, 400, 28)]
+    assert order(left + right) == texts(left, right)
+
+
 def test_a_heading_is_not_split_at_a_gap_over_the_gutter() -> None:
     """Its type is larger, so it belongs to both columns."""
-    heading = line("What Kids", 150, 30, height=40)
-    rest = line("Need Most", 480, 30, height=40)
-    both = Line("What Kids Need Most", Box(150, 30, rest.box.x1, 70), heading.words + rest.words)
+    heading = line("What Kids", 150, 70, height=40)
+    rest = line("Need Most", 480, 70, height=40)
+    both = Line("What Kids Need Most", Box(150, 70, rest.box.x1, 110), heading.words + rest.words)
     left, right = column(prose("a", 12), 100, 120), column(prose("b", 12), 470, 120)
     assert order([both, *left, *right]) == texts([both], left, right)
+
+
+def test_a_line_is_not_split_at_a_usual_gap() -> None:
+    """In a justified line over both columns some word begins near the second column by chance."""
+    words = [Word("words", Box(x, 80, x + 50, 100)) for x in range(110, 800, 69)]
+    assert any(abs(word.box.x0 - 460) < 10 for word in words)
+    over_both = Line("words " * len(words), Box(110, 80, words[-1].box.x1, 100), tuple(words))
+    left, right = column(prose("a", 12), 100, 108), column(prose("b", 12), 460, 108)
+    assert order([over_both, *left, *right]) == texts([over_both], left, right)
 
 
 def test_page_text_separates_blocks() -> None:
