@@ -1,6 +1,6 @@
 """Make the sample documents under examples/documents, each with its text in a .txt file beside it.
 
-    python examples/make_samples.py [FOLDER]
+    python -m examples.make_samples [FOLDER]
 
 Needs Pillow and nothing else; the font is the one in Pillow. The texts are invented. Random numbers are seeded, so the
 same Pillow makes the same files, byte for byte.
@@ -15,166 +15,11 @@ from pathlib import Path
 
 from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageFont
 
+from examples import sample_texts
+
 A4_150_DPI = (1240, 1754)
 A4_POINTS = (595, 842)
 INK = 25
-
-LETTER = [
-    "Harbour Street Bindery",
-    "14 Harbour Street, Port Ellery",
-    "",
-    "3 March 2026",
-    "",
-    "Mrs Edith Marlow",
-    "The Old Rectory",
-    "Upper Wexcombe",
-    "",
-    "Dear Mrs Marlow,",
-    "",
-    (
-        "Thank you for sending us your grandfather's atlas. The parcel arrived on Monday, well packed and quite dry. "
-        "We have looked at it with care, and I am glad to say that the maps are in good order: of the 64 plates only "
-        "two are torn, and none is missing."
-    ),
-    "",
-    (
-        "The binding is another matter. The spine has come away from the boards, and the leather is too brittle to be "
-        "used again. We would sew the sections on new cords, keep the marbled boards, and cover the spine in calf. "
-        "The old title label can be saved."
-    ),
-    "",
-    (
-        "Our estimate for this work is 385 pounds, with a further 40 pounds for the two torn plates. It would be ready "
-        "in about nine weeks. If you agree, please sign the enclosed form and return it to us; no payment is needed "
-        "before the work is done."
-    ),
-    "",
-    "With kind regards,",
-    "",
-    "Thomas Arkwright",
-    "Master bookbinder",
-]
-
-RECEIPT_HEAD = ["GREEN LANTERN GROCERS", "22 Mill Lane, Ashby", "Tel. 0555 014 872", "", "17.02.2026 18:42"]
-RECEIPT_ITEMS = [
-    ("Rye bread", "3.20"),
-    ("Oat milk 2 x 1.45", "2.90"),
-    ("Apples 1.2 kg", "3.48"),
-    ("Goat cheese", "4.75"),
-    ("Dark chocolate", "2.60"),
-    ("Olive oil", "8.90"),
-    ("Paper bag", "0.15"),
-]
-RECEIPT_TOTALS = [
-    ("Subtotal", "25.98"),
-    ("VAT 7 %", "1.70"),
-    ("TOTAL EUR", "25.98"),
-    ("Cash", "30.00"),
-    ("Change", "4.02"),
-]
-RECEIPT_FOOT = ["Thank you for your visit!", "Please keep this receipt"]
-
-ARTICLE_TITLE = "The Lighthouse Keepers of Gull Island"
-ARTICLE_BYLINE = "A short history of two hundred years of light"
-ARTICLE_LEFT = [
-    (
-        "When the first lamp was lit on Gull Island in 1811 it burned whale oil, and the keeper had to climb the 142 "
-        "steps of the tower every three hours to trim its wick. He was paid forty pounds a year and given a boat, a "
-        "cow and a garden that never grew anything but kale."
-    ),
-    (
-        "The island lay eleven miles from the nearest harbour. In winter weeks could pass without a landing, and the "
-        "keepers learned to bake, to mend their boots and to set a broken arm. Their children were taught at home, by "
-        "the light that warned the ships."
-    ),
-    (
-        "In 1868 the oil lamp gave way to paraffin, and a great lens was brought from the mainland in nineteen crates. "
-        "It took a summer to put it together, and the beam could now be seen for twenty miles."
-    ),
-]
-ARTICLE_RIGHT = [
-    (
-        "Not everyone was pleased. Fishermen complained that the new light frightened the herring, and a petition with "
-        "sixty names was sent to the harbour board. The board replied that no herring had ever been wrecked."
-    ),
-    (
-        "The last family left the island in 1954, when the lamp was connected to a cable and a clock. Martha Quill, "
-        "who was born in the keeper's cottage, remembered the silence after the engine had been switched off. She said "
-        "that for a month she woke at three each morning to listen for it."
-    ),
-    (
-        "Today the tower belongs to a small trust. Volunteers paint the railings every spring, visitors may climb the "
-        "stairs on Sundays, and the light still turns, although the ships that pass below no longer need it."
-    ),
-]
-
-MINUTES = [
-    [
-        "Minutes of the Allotment Society",
-        "",
-        "Meeting of 12 January 2026 in the village hall",
-        "",
-        "Present: Mr Bell (chair), Mrs Osei, Mr Lindqvist, Ms Hart, Mr Okafor. Apologies were received from Mrs Dunn.",
-        "",
-        (
-            "The chair opened the meeting at 7.30 pm. The minutes of the last meeting were read and approved without "
-            "changes."
-        ),
-        "",
-        (
-            "Mrs Osei gave the treasurer's report. The balance on 31 December was 1,284.60 pounds, which is 112 pounds "
-            "more than a year ago. All rents but two have been paid."
-        ),
-    ],
-    [
-        "Water",
-        "",
-        (
-            "Mr Lindqvist reported that the pipe to the lower plots had burst again in the frost. A repair would cost "
-            "about 90 pounds, a new pipe 640 pounds. It was agreed by four votes to one to lay a new one before Easter."
-        ),
-        "",
-        "Hedges and paths",
-        "",
-        (
-            "The hedge along Station Road is to be cut in the last week of February. Ms Hart will ask for volunteers. "
-            "Members are reminded that the middle path must be kept clear for the wheelbarrows."
-        ),
-    ],
-    [
-        "Any other business",
-        "",
-        (
-            "Mr Okafor asked whether bees might be kept on plot 17, which has been empty since autumn. The neighbours "
-            "are to be asked first, and the question will be taken up again in March."
-        ),
-        "",
-        "The seed exchange will be held on 28 February at 10 am.",
-        "",
-        "The meeting closed at 8.50 pm. The next meeting is on 9 March 2026.",
-        "",
-        "Signed: G. Bell, chair",
-    ],
-]
-
-REPORT = [
-    (18, "Rainfall at Wexcombe Station"),
-    (11, "Annual summary for 2025, prepared by the Weather Club"),
-    (11, ""),
-    (11, "The year was drier than most. The gauge behind the school collected 612 mm, against"),
-    (11, "a mean of 705 mm for the last thirty years. April had no rain at all on 21 days, and"),
-    (11, "the brook below the mill fell silent for the first time since 1996."),
-    (11, ""),
-    (11, "The wettest day was 14 October, with 38 mm between breakfast and tea. Two cellars were"),
-    (11, "flooded in Church Row, and the harvest supper was moved from the green to the barn."),
-]
-REPORT_TABLE = [
-    ("Season", "Rain (mm)", "Days with rain"),
-    ("Winter", "188", "41"),
-    ("Spring", "97", "22"),
-    ("Summer", "134", "25"),
-    ("Autumn", "193", "39"),
-]
 
 
 def font(size: int) -> ImageFont.FreeTypeFont:
@@ -231,7 +76,7 @@ def grain(image: Image.Image, seed: int, strength: float) -> Image.Image:
 def make_letter() -> tuple[Image.Image, str]:
     """A clean letter."""
     sheet = Sheet(A4_150_DPI)
-    sheet.paragraphs((150, 150, 940), LETTER, 25)
+    sheet.paragraphs((150, 150, 940), sample_texts.LETTER, 25)
     return sheet.image, page_of(sheet.text)
 
 
@@ -240,12 +85,12 @@ def make_receipt() -> tuple[Image.Image, str]:
     width, height, size = 620, 1050, 30
     sheet = Sheet((width, height))
     y = 60
-    for line in RECEIPT_HEAD:
+    for line in sample_texts.RECEIPT_HEAD:
         sheet.write(round((width - font(size).getlength(line)) / 2), y, line, size)
         sheet.text.append(line)
         y += 42
     y += 20
-    for rows, bold in ((RECEIPT_ITEMS, False), (RECEIPT_TOTALS, True)):
+    for rows, bold in ((sample_texts.RECEIPT_ITEMS, False), (sample_texts.RECEIPT_TOTALS, True)):
         for name, price in rows:
             sheet.write(60, y, name, size, bold=bold)
             sheet.write(round(width - 60 - font(size).getlength(price)), y, price, size, bold=bold)
@@ -254,7 +99,7 @@ def make_receipt() -> tuple[Image.Image, str]:
         sheet.draw.line((60, y + 6, width - 60, y + 6), fill=INK, width=2)
         sheet.text.append("")
         y += 28
-    for line in RECEIPT_FOOT:
+    for line in sample_texts.RECEIPT_FOOT:
         sheet.write(round((width - font(size).getlength(line)) / 2), y, line, size)
         sheet.text.append(line)
         y += 42
@@ -268,10 +113,10 @@ def make_receipt() -> tuple[Image.Image, str]:
 def make_two_columns() -> tuple[Image.Image, str]:
     """A magazine page: a title over two columns, a page number below."""
     sheet = Sheet(A4_150_DPI)
-    for y, line, size in ((120, ARTICLE_TITLE, 50), (195, ARTICLE_BYLINE, 27)):
+    for y, line, size in ((120, sample_texts.ARTICLE_TITLE, 50), (195, sample_texts.ARTICLE_BYLINE, 27)):
         sheet.write(round((A4_150_DPI[0] - font(size).getlength(line)) / 2), y, line, size, bold=size > 30)
         sheet.text.append(line)
-    for x, texts in ((110, ARTICLE_LEFT), (645, ARTICLE_RIGHT)):
+    for x, texts in ((110, sample_texts.ARTICLE_LEFT), (645, sample_texts.ARTICLE_RIGHT)):
         sheet.text.append("")
         sheet.paragraphs((x, 300, 485), texts, 25, gap=18)
     sheet.write(606, 1660, "27", 23)
@@ -283,7 +128,7 @@ def make_scans() -> tuple[list[Image.Image], str]:
     """Three pages of minutes as a flat-bed scanner sees them: grey, slightly turned, a shadow at the edge."""
     pages: list[Image.Image] = []
     texts: list[str] = []
-    for number, paragraphs in enumerate(MINUTES):
+    for number, paragraphs in enumerate(sample_texts.MINUTES):
         sheet = Sheet(A4_150_DPI)
         sheet.paragraphs((140, 170, 960), paragraphs, 27)
         texts.append(page_of(sheet.text))
@@ -347,13 +192,13 @@ def make_born_digital() -> tuple[bytes, str]:
     x, y = 72, 770
     operators = []
     text = []
-    for size, line in REPORT:
+    for size, line in sample_texts.REPORT:
         operators.append(f"BT /F1 {size} Tf {x} {y} Td ({line}) Tj ET")
         text += [line, ""] if size > 11 else [line]
         y -= round(size * 1.5)
     y -= 16
     text.append("")
-    for row in REPORT_TABLE:
+    for row in sample_texts.REPORT_TABLE:
         for column, cell in zip((72, 200, 320), row, strict=True):
             escaped = cell.replace("(", r"\(").replace(")", r"\)")
             operators.append(f"BT /F1 11 Tf {column} {y} Td ({escaped}) Tj ET")

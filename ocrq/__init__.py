@@ -46,8 +46,8 @@ _HOMES = {
     "engine": ("Engine",),
     "errors": (
         "CorruptDocument DocumentError EmptyDocument EncryptedDocument FileNotFound LeaseLost LimitExceeded OcrqError "
-        "PermanentError PermissionDenied ResultExpired ServerError ServerUnreachable SoftTimeout TaskFailed TaskNotFound "
-        "UnknownProcessor UnsupportedDocument UsageError WaitTimeout"
+        "PermanentError PermissionDenied ResultExpired ServerError ServerUnreachable SoftTimeout TaskFailed "
+        "TaskNotFound UnknownProcessor UnsupportedDocument UsageError WaitTimeout"
     ).split(),
     "files": ("FileStore",),
     "processor": ("Processor", "handler"),

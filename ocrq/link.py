@@ -12,7 +12,7 @@ import select
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import hiredis
 import redis
@@ -22,7 +22,7 @@ from .errors import OcrqError
 from .transitions import Call
 
 if TYPE_CHECKING:
-    from redis.connection import ConnectionInterface
+    from redis.connection import AbstractConnection
 
 #: Refusals that pass by themselves: the call is sent again. All others are somebody's mistake and are raised.
 _PASSING = frozenset(
@@ -49,10 +49,10 @@ class Link:
         url: str = "",
         listen: bool = False,
         giving_up: Callable[[], bool] = lambda: False,
-        on_trouble: Callable[[OcrqError], None] = lambda error: None,
+        on_trouble: Callable[[OcrqError], None] = lambda _error: None,
     ) -> None:
         """`giving_up` is asked before each further try; `on_trouble` is told of each failed one."""
-        self._connection: ConnectionInterface = client.connection_pool.make_connection()
+        self._connection = cast("AbstractConnection", client.connection_pool.make_connection())
         self._url = url
         self._listen = listen
         self._tracking = False
@@ -97,7 +97,9 @@ class Link:
             return True
         if not self._tracking:
             timeout = min(timeout, _POLL_SECONDS)
-        socket = self._connection._get_socket()
+        socket = self._connection._get_socket()  # noqa: SLF001  # redis-py has no public way to wait for a push
+        if socket is None:
+            return True
         poller = select.poll()
         poller.register(socket, select.POLLIN)
         for descriptor in others:
@@ -166,7 +168,7 @@ class Link:
         self._tracking = False
         if not self._listen:
             return
-        self._connection._parser.set_invalidation_push_handler(self._ring)
+        self._connection._parser.set_invalidation_push_handler(self._ring)  # noqa: SLF001  # see wait
         try:
             self._connection.send_command("CLIENT", "TRACKING", "ON", "OPTIN", "NOLOOP")
             self._connection.read_response()
@@ -191,8 +193,7 @@ def pack(command: Iterable[Any]) -> bytes:
     """A command as the wire wants it; text that came from foreign bytes goes back as the same bytes."""
     arguments = tuple(command)
     try:
-        return hiredis.pack_command(arguments)
+        return bytes(hiredis.pack_command(arguments))
     except UnicodeEncodeError:
-        return hiredis.pack_command(
-            tuple(arg.encode("utf-8", "surrogateescape") if isinstance(arg, str) else arg for arg in arguments)
-        )
+        arguments = tuple(arg.encode("utf-8", "surrogateescape") if isinstance(arg, str) else arg for arg in arguments)
+        return bytes(hiredis.pack_command(arguments))

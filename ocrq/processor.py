@@ -28,8 +28,11 @@ Handler = Callable[["Task"], Any]
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How a processor's tasks are run. `timeout` is the hard deadline in seconds (None: the worker's default, 0: none);
-    at `soft_timeout` the handler gets SoftTimeout (None: a tenth, at most 10 s, before the hard one)."""
+    """How a processor's tasks are run.
+
+    `timeout` is the hard deadline in seconds (None: the worker's default, 0: none); at `soft_timeout` the handler gets
+    SoftTimeout (None: a tenth, at most 10 s, before the hard one).
+    """
 
     timeout: float | None = None
     soft_timeout: float | None = None
@@ -100,6 +103,7 @@ class EngineProcessor(Processor):
         self._loaded = False
 
     def load(self) -> None:
+        """Load the engine's models."""
         if not self._loaded:
             self.engine.load()
             self._loaded = True
@@ -122,9 +126,8 @@ def handler(name: str | Handler | None = None, /, **options: Any) -> Processor |
         return _declare(name.__name__, name, Options())
     unknown = set(options) - set(Options.__dataclass_fields__)
     if unknown:
-        raise UsageError(
-            f"@ocrq.handler has no option {', '.join(sorted(unknown))}; it has {', '.join(Options.__dataclass_fields__)}"
-        )
+        has = ", ".join(Options.__dataclass_fields__)
+        raise UsageError(f"@ocrq.handler has no option {', '.join(sorted(unknown))}; it has {has}")
     checked = Options(**options)
     return lambda function: _declare(name or function.__name__, function, checked)
 
@@ -137,7 +140,9 @@ def _declare(name: str, function: Handler, options: Options) -> Processor:
     try:
         inspect.signature(function).bind(object())
     except TypeError:
-        raise UsageError(f"handler {name!r} must take exactly one argument, the task; write def {name}(task): ...") from None
+        raise UsageError(
+            f"handler {name!r} must take exactly one argument, the task; write def {function.__name__}(task): ..."
+        ) from None
     known = _handlers.get(name)
     if known is not None and _place(known.handler) != _place(function):
         raise UsageError(

@@ -46,7 +46,9 @@ class Named(Protocol):
     """Anything with a name, a `Processor` above all."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """The processor's name."""
+        ...
 
 
 class Queue:
@@ -101,6 +103,7 @@ class Queue:
     ) -> Task:
         """Enqueue one task; further keyword arguments become its payload and must be JSON data.
 
+        A `processor` of "" leaves the choice to the worker (its --default-processor, or the only one it has).
         With a `task_id` of your own the call is idempotent: `task.created` says whether it made the task or found it.
         Raises UsageError, and ServerUnreachable with `maybe_done` when the task may have been enqueued all the same.
         """
@@ -114,14 +117,14 @@ class Queue:
         """
         return self._enqueue(list(tasks), due="")
 
-    def enqueue_in(self, delay: timedelta | float, processor: str | Named, **options: Any) -> Task:
+    def enqueue_in(self, delay: timedelta | float, processor: str | Named, /, **options: Any) -> Task:
         """Enqueue a task that waits for this long (timedelta or seconds) by the server's clock."""
         seconds = delay.total_seconds() if isinstance(delay, timedelta) else float(delay)
         if not 0 <= seconds <= 10 * 366 * 86400:
             raise UsageError(f"delay {delay!r} is not usable; take 0 seconds up to ten years")
         return self._enqueue([(processor, options)], due=f"+{round(seconds * 1000)}")[0]
 
-    def enqueue_at(self, when: datetime, processor: str | Named, **options: Any) -> Task:
+    def enqueue_at(self, when: datetime, processor: str | Named, /, **options: Any) -> Task:
         """Enqueue a task for a time; a naive datetime is local time. A time that has passed means now."""
         return self._enqueue([(processor, options)], due=str(max(1, round(when.timestamp() * 1000))))[0]
 
@@ -192,9 +195,11 @@ class ProducerPort:
         self._queue = queue
 
     def refresh(self, task: Task) -> Mapping[str, str]:
+        """Read the hash."""
         return self._queue.broker.fields(task.id)
 
     def wait(self, task: Task, timeout: float | None) -> None:
+        """Wait for the end of the task."""
         deadline = None if timeout is None else time.monotonic() + timeout
         for _ in self._moments(task, deadline):
             if task.refresh().last_status in FINISHED:
@@ -202,6 +207,7 @@ class ProducerPort:
         raise WaitTimeout(f"task {task.id} is still {task.last_status} after {timeout:g} seconds; it goes on")
 
     def result(self, task: Task) -> Any:
+        """What the handler returned."""
         task.refresh()
         if task.last_status in (FAILED, CANCELLED):
             detail = f": {task.error_type}: {task.error}" if task.error else ""
@@ -214,18 +220,23 @@ class ProducerPort:
         ended = task.completed_at
         if ended is not None and time.time() - ended < RESULT_CACHE_SECONDS / 2:
             return None  # results of None are not stored
-        raise ResultExpired(f"the result of task {task.id} was kept for {RESULT_CACHE_SECONDS // 60} minutes; run it again")
+        kept = RESULT_CACHE_SECONDS // 60
+        raise ResultExpired(f"the result of task {task.id} was kept for {kept} minutes; run it again")
 
     def cancel(self, task: Task) -> bool:
+        """Cancel the task."""
         return self._queue.broker.cancel(task.id)
 
     def retry(self, task: Task) -> bool:
+        """Put a dead task back."""
         return self._queue.broker.revive(task.id)
 
     def open(self, task: Task) -> BinaryIO:
+        """Open the document."""
         return self._queue.files.open(task.file_id)
 
-    def progress(self, task: Task, fraction: float, message: str) -> None:
+    def progress(self, task: Task, fraction: float, message: str) -> None:  # noqa: ARG002
+        """Only handlers report progress."""
         raise UsageError(f"task {task.id} is not running here; only its handler reports progress")
 
     def _moments(self, task: Task, deadline: float | None) -> Iterator[None]:
@@ -258,7 +269,7 @@ class ProducerPort:
 
 def announce(line: str) -> None:
     """Say on stderr what happens behind the caller's back: that the embedded server was started."""
-    print(line, file=sys.stderr)
+    print(line, file=sys.stderr)  # noqa: T201
 
 
 def _left(deadline: float | None) -> float:

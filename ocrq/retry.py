@@ -4,6 +4,7 @@ The policy's stop, wait and retry are tenacity's own objects, asked for their de
 answer is computed from the attempts made, the age of the task and the exception, and the delay is waited for in
 `ocr:task:scheduled`, so it survives every process.
 """
+# ruff: noqa: PLC0415  (tenacity takes 40 ms to import, and only workers decide)
 
 from __future__ import annotations
 
@@ -26,6 +27,7 @@ ExceptionTypes = type[BaseException] | tuple[type[BaseException], ...]
 DEFAULT_MAX = 3
 RETRIED: tuple[type[BaseException], ...] = (Exception, SoftTimeout)
 DEFAULT_BASE_SECONDS, DEFAULT_CAP_SECONDS = 1.0, 300.0
+_WAITS = "take seconds from 0, a list of them, or a tenacity wait object"
 MAX_DELAY_SECONDS = 30 * 24 * 3600.0
 
 
@@ -49,9 +51,9 @@ class Retry:
         waits = [self.wait] if isinstance(self.wait, (int, float)) else self.wait
         if isinstance(waits, Sequence):
             if isinstance(waits, str) or not waits or not all(_is_delay(value) for value in waits):
-                raise UsageError(f"Retry(wait={self.wait!r}) is not usable; take seconds from 0, a list of them, or a tenacity wait")
+                raise UsageError(f"Retry(wait={self.wait!r}) is not usable; {_WAITS}")
         elif waits is not None and not callable(waits):
-            raise UsageError(f"Retry(wait={self.wait!r}) is not usable; take seconds, a list of them, or a tenacity wait")
+            raise UsageError(f"Retry(wait={self.wait!r}) is not usable; {_WAITS}")
         for name in ("on", "never_on"):
             _checked_types(name, getattr(self, name))
 
@@ -76,7 +78,7 @@ class Policy:
 
         if isinstance(short, Retry):
             if stop is not None or wait is not None:
-                raise UsageError("give either retry=ocrq.Retry(...) or tenacity's stop=, wait= and retry= objects, not both")
+                raise UsageError("give either retry=ocrq.Retry(...) or tenacity's stop=, wait= and retry=, not both")
             return cls(stop_after_attempt(short.max + 1), _wait_of(short), _Matches(short.on, short.never_on))
         for name, value in (("retry", short), ("stop", stop), ("wait", wait)):
             if value is not None and not callable(value):

@@ -30,8 +30,8 @@ MILLISECONDS_FROM = 1e11
 FIELDS = frozenset(
     (
         "user_id file_id status priority attempts worker_id created_at started_at completed_at "  # documented
-        "processor queue payload deliveries crashes worker_deaths error error_type history progress progress_message traceparent "
-        "tracestate confidence word_count page_count processing_time_ms"
+        "processor queue payload deliveries crashes worker_deaths error error_type history progress progress_message "
+        "traceparent tracestate confidence word_count page_count processing_time_ms"
     ).split()
 )
 _TASK_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
@@ -42,6 +42,7 @@ _encode_json = msgspec.json.Encoder().encode
 class TaskPort(Protocol):
     """What a task needs of the outside world; `ocrq.queue` and `ocrq.worker` each bring one."""
 
+    # ruff: noqa: D102  (each is described by the method of Task that calls it)
     def refresh(self, task: Task) -> Mapping[str, str]: ...
     def wait(self, task: Task, timeout: float | None) -> None: ...
     def result(self, task: Task) -> Any: ...
@@ -229,7 +230,7 @@ class Task:
 
 def set_fetch(fetch: Callable[..., Task]) -> None:
     """`ocrq.queue` says here how `Task.fetch` works: this floor must not import that one."""
-    global _fetch
+    global _fetch  # noqa: PLW0603
     _fetch = fetch
 
 
@@ -293,9 +294,11 @@ def new_task_fields(
 
     Raises UsageError when a value cannot be written.
     """
-    if not isinstance(processor, str) or not processor or len(processor) > 128:
-        raise UsageError(f"processor {processor!r} is not usable; name one by 1 to 128 characters")
-    fields: list[str | bytes] = ["processor", processor, "priority", written_priority(priority)]
+    if not isinstance(processor, str) or len(processor) > 128:
+        raise UsageError(f"processor {processor!r} is not usable; name one by up to 128 characters ('': the worker's default)")
+    fields: list[str | bytes] = ["priority", written_priority(priority)]
+    if processor:
+        fields += ("processor", processor)
     for name, value in (("user_id", user_id), ("file_id", file_id)):
         if not isinstance(value, str):
             raise UsageError(f"{name} {value!r} is no text; pass a str")
@@ -319,7 +322,9 @@ def written_priority(priority: float | None) -> str:
     if priority is None:
         return str(LIST_PRIORITY)
     if isinstance(priority, bool) or not isinstance(priority, (int, float)) or not 0 <= priority <= 10:
-        raise UsageError(f"priority {priority!r} is not usable; take a number from 0 to 10 (10 is most urgent, default 5)")
+        raise UsageError(
+            f"priority {priority!r} is not usable; take a number from 0 to 10 (10 is most urgent, the default is 5)"
+        )
     return f"{priority:g}"
 
 

@@ -51,8 +51,11 @@ class Claimed(NamedTuple):
 
 
 class Claim(NamedTuple):
-    """Reply to a claim: server time (unix ms), whether more may be waiting, when the next fair pick is due, what was
-    claimed, and (element, what became of it) for everything that was not."""
+    """Reply to a claim.
+
+    Server time (unix ms), whether more may be waiting, how many claims until the next fair pick, what was claimed, and
+    (element, what became of it) for everything that was not.
+    """
 
     now_ms: int
     more: bool
@@ -74,8 +77,11 @@ class Done(NamedTuple):
 
 
 class Failure(NamedTuple):
-    """A failed delivery for nack. `verdict` is retry (after `delay_ms`), dead or quarantine; `entry` is one line of
-    history as JSON up to its time's value."""
+    """A failed delivery for nack.
+
+    `verdict` is retry (after `delay_ms`), dead or quarantine; `entry` is one line of history as JSON up to its time's
+    value.
+    """
 
     id: str
     token: int
@@ -242,9 +248,7 @@ class Transitions:
             "beat", int, rest=fields, worker=self.keys.worker(worker_id), worker_id=worker_id, seconds=seconds
         )
 
-    def _reap(
-        self, slot: str, reason: str, running: Sequence[str], *, alone: bool
-    ) -> Call[tuple[bool, list[Reaped]]]:
+    def _reap(self, slot: str, reason: str, running: Sequence[str], *, alone: bool) -> Call[tuple[bool, list[Reaped]]]:
         return self._call(
             "reap",
             _read_reaped,

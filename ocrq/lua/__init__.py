@@ -46,9 +46,7 @@ class Script:
     has_rest: bool
     _fixed: dict[str, tuple[list[Arg], list[Arg]]] = field(default_factory=dict, repr=False, compare=False)
 
-    def call(
-        self, keys: Keys, *, rest_keys: Sequence[str] = (), rest: Iterable[Arg] = (), **named: Arg
-    ) -> list[Arg]:
+    def call(self, keys: Keys, *, rest_keys: Sequence[str] = (), rest: Iterable[Arg] = (), **named: Arg) -> list[Arg]:
         """The EVALSHA command of one call, as a list of arguments. Raises TypeError for a missing or extra name."""
         fixed = self._fixed.get(keys.namespace)
         if fixed is None:
@@ -74,7 +72,8 @@ class Script:
 def script(name: str) -> Script:
     """The script of that file name."""
     folder = resources.files(__name__)
-    return _parse(name, folder.joinpath(f"{name}.lua").read_text("utf-8"), folder.joinpath("lib.lua").read_text("utf-8"))
+    text, library = (folder.joinpath(file).read_text("utf-8") for file in (f"{name}.lua", "lib.lua"))
+    return _parse(name, text, library)
 
 
 def names() -> list[str]:
@@ -84,7 +83,7 @@ def names() -> list[str]:
 
 
 def _parse(name: str, text: str, library: str) -> Script:
-    header = {kind: rest for kind, rest in _HEADER.findall(text)}
+    header: dict[str, str] = dict(_HEADER.findall(text))
     declared = header.get("KEYS", "").split()
     fixed_keys = tuple(key for key in declared if key in _KEY_NAMES)
     keys = tuple(key for key in declared if key not in _KEY_NAMES)

@@ -22,7 +22,8 @@ while ARGV[i] do
   elseif now_is[1] == token and now_is[2] == 'processing' and call('ZREM', leases, id) == 1 then
     call('HDEL', held, id)
     if now_is[3] then call('HDEL', key, 'error', 'error_type') end
-    call('HSET', key, 'status', 'completed', 'completed_at', time, unpack(ARGV, first, i - 1))
+    call('HSET', key, 'status', 'completed', 'completed_at', time, 'result_bytes', #result,
+      unpack(ARGV, first, i - 1))
     call('EXPIRE', key, TASK_SECONDS)
     if result ~= '' then call('SET', result_prefix .. id, result, 'EX', result_seconds) end
     notify(head, time, id, user_id, notifications, user_channel_prefix, task_channel_prefix)

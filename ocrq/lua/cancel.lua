@@ -1,9 +1,10 @@
--- Cancel a task that waits, is scheduled or runs; a running one is fenced off and its process told to stop.
--- KEYS leases scheduled pending
+-- Cancel a task that waits, is scheduled, quarantined or runs; a running one is fenced off and its process told to stop.
+-- KEYS leases scheduled quarantine reasons pending
 -- PREFIX data_prefix list_prefix priority_prefix stop_prefix held_prefix user_channel_prefix task_channel_prefix notifications
 -- ARGV id unit scan_limit
 -- RETURNS "cancelled", "again" (was cancelled), "ended" or "unknown"
-local bad = wrong_type(leases, 'zset') or wrong_type(scheduled, 'zset')
+local bad = wrong_type(leases, 'zset') or wrong_type(scheduled, 'zset') or wrong_type(quarantine, 'zset')
+  or wrong_type(reasons, 'hash')
 if bad then return bad end
 local key = data_prefix .. id
 if type_of(key) ~= 'hash' then return 'unknown' end
@@ -27,6 +28,7 @@ if call('ZREM', leases, id) == 1 then
     end
   end
 elseif call('ZREM', scheduled, id) == 0 then
+  if call('ZREM', quarantine, id) == 1 then call('HDEL', reasons, id) end
   local found = call('ZREM', zset, id)
   if call('LLEN', list) <= tonumber(scan_limit) then
     found = found + call('LREM', list, 0, id)

@@ -17,7 +17,8 @@ for i = RESTKEYS, #KEYS, 2 do
 end
 local now = now_ms()
 local claimed, notes = {}, {}
-count, fair_after, fairness = tonumber(count), tonumber(fair_after), tonumber(fairness)
+count = math.min(tonumber(count), 1000) -- Lua passes at most 8,000 arguments to a command, and a reply has a bound
+fair_after, fairness, max_hash_bytes = tonumber(fair_after), tonumber(fairness), tonumber(max_hash_bytes)
 
 if call('HGET', held, '') == nonce then -- the reply to this very call was lost: say it again
   local mine = call('HGETALL', held)
@@ -39,26 +40,33 @@ local function reject(element, lane, score, reason, at)
   notes[#notes + 1] = { element, reason }
 end
 
--- A foreign producer's JSON element: its task_id, and a hash made or completed from its fields.
-local function adopt(element)
-  local ok, object = pcall(cjson.decode, element)
-  if not ok or type(object) ~= 'table' then return nil, 'element is no JSON object' end
-  local id = object.task_id
-  if type(id) == 'number' then id = string.format('%.17g', id) end
-  if type(id) ~= 'string' or id == '' then return nil, 'element has no task_id' end
-  local key = data_prefix .. id
-  if wrong_type(key, 'hash') then return id, nil end
-  for name, value in pairs(object) do
+-- The task id that an element stands for and, when it is a foreign producer's JSON object, its members; else why not.
+local function identify(element)
+  local id, members = element, nil
+  if string.sub(element, 1, 1) == '{' then
+    if #element > max_hash_bytes then return nil, nil, 'element is over ' .. max_hash_bytes .. ' bytes' end
+    local ok, object = pcall(cjson.decode, element)
+    if not ok then return nil, nil, 'element is no JSON object' end
+    id, members = object.task_id, object
+    if type(id) == 'number' and id == math.floor(id) and math.abs(id) < 9007199254740992 then id = text_of(id) end
+    if type(id) ~= 'string' then return nil, nil, 'element has no task_id' end
+  end
+  if id == '' or #id > 512 or string.find(id, '%c') then return nil, nil, 'not usable as a task id' end
+  return id, members, nil
+end
+
+-- Makes the hash from a JSON element's members, or completes it.
+local function adopt(key, members)
+  for name, value in pairs(members) do
     if name ~= 'task_id' and name ~= '' and value ~= cjson.null then
       local kind = type(value)
-      if kind == 'number' then value = string.format('%.17g', value)
+      if kind == 'number' then value = text_of(value)
       elseif kind == 'boolean' then value = value and 'true' or 'false'
       elseif kind == 'table' then value = cjson.encode(value) end
-      call('HSETNX', key, tostring(name), value)
+      call('HSETNX', key, name, value)
     end
   end
   call('HSETNX', key, 'status', 'pending')
-  return id, nil
 end
 
 -- Why the hash cannot be loaded, nil when it can. Lengths are asked for before anything big is read.
@@ -69,70 +77,63 @@ local function too_big(key)
   local bytes = 0
   for _, name in ipairs(call('HKEYS', key)) do
     bytes = bytes + #name + call('HSTRLEN', key, name)
-    if bytes > tonumber(max_hash_bytes) then return 'hash is over ' .. max_hash_bytes .. ' bytes' end
+    if bytes > max_hash_bytes then return 'hash is over ' .. max_hash_bytes .. ' bytes' end
   end
   return nil
 end
 
--- Takes over an element that was just removed from `lane`. True when it was claimed.
-local function take(element, lane, score)
-  local id, why = element, nil
-  taken_out = taken_out + 1
-  if string.sub(element, 1, 1) == '{' then
-    id, why = adopt(element)
-    if why then reject(element, lane, score, why) return false end
-  end
-  if #id == 0 or #id > 512 or string.find(id, '%c') then
-    reject(element, lane, score, 'not usable as a task id')
-    return false
-  end
-  local key = data_prefix .. id
-  local kind = type_of(key)
-  if kind == 'none' then reject(id, lane, score, 'no hash', now + tonumber(grace_ms)) return false end
-  if kind ~= 'hash' then reject(id, lane, score, 'hash key holds a ' .. kind) return false end
-  why = too_big(key)
-  if why then reject(id, lane, score, why) return false end
-  if call('ZSCORE', leases, id) then notes[#notes + 1] = { id, 'duplicate' } return false end
-  local flat = call('HGETALL', key)
-  local f = fields_of(flat)
-  if f.status == 'completed' or f.status == 'failed' or f.status == 'cancelled' then
-    if call('TTL', key) < 0 then call('EXPIRE', key, TASK_SECONDS) end -- a tombstone in the list is gone now
-    notes[#notes + 1] = { id, 'duplicate' }
-    return false
-  end
-  if f.status == 'scheduled' and call('ZSCORE', scheduled, id) then
-    notes[#notes + 1] = { id, 'duplicate' }
-    return false
-  end
-  local crashes = count_of(f.crashes)
-  if crashes > 0 and #claimed > 0 then -- a suspect runs alone, or its neighbours would crash with it
-    if score then call('ZADD', lane.zset, score, element) else call('RPUSH', lane.list, element) end
-    taken_out = taken_out - 1
-    alone = true
-    return false
-  end
-  local processor = f.processor
-  if not processor or processor == '' then
-    processor = default_processor
-    if processor == '' then reject(id, lane, score, 'names no processor, and this worker has no default') return false end
-  end
-  local token = count_of(f.deliveries) + 1
+-- Writes down that a task is this slot's now.
+local function start(id, key, flat, f, lane, score, processor)
+  local token = text_of(count_of(f.deliveries) + 1)
   local set = { 'status', 'processing', 'worker_id', slot, 'started_at', time,
-    'attempts', count_of(f.attempts) + 1, 'deliveries', token }
-  if processor ~= f.processor then set[#set + 1] = 'processor' set[#set + 1] = processor end
-  if lane.queue ~= 'default' and f.queue ~= lane.queue then set[#set + 1] = 'queue' set[#set + 1] = lane.queue end
-  if score and tonumber(f.priority) ~= tonumber(score) then set[#set + 1] = 'priority' set[#set + 1] = score end
+    'attempts', text_of(count_of(f.attempts) + 1), 'deliveries', token }
+  local function correct(name, value) set[#set + 1] = name set[#set + 1] = value end
+  if processor ~= f.processor then correct('processor', processor) end
+  if lane_suffix(f.queue) ~= lane_suffix(lane.queue) then correct('queue', lane.queue) end -- or a retry would stray
+  if score and tonumber(f.priority) ~= tonumber(score) then correct('priority', score) end
   call('HSET', key, unpack(set))
   call('PERSIST', key)
-  for i = 1, #set do flat[#flat + 1] = tostring(set[i]) end
+  for i = 1, #set do flat[#flat + 1] = set[i] end
   lease_args[#lease_args + 1] = deadline
   lease_args[#lease_args + 1] = id
   held_args[#held_args + 1] = id
   held_args[#held_args + 1] = token .. ':' .. nonce
-  claimed[#claimed + 1] = { id, tostring(token), flat }
+  claimed[#claimed + 1] = { id, token, flat }
   fair_after = fair_after - 1
-  if crashes > 0 then alone = true end
-  return true
+end
+
+-- Takes over an element that was just removed from `lane`: claims it, or notes what became of it.
+local function take(element, lane, score)
+  taken_out = taken_out + 1
+  local function duplicate(id) notes[#notes + 1] = { id, 'duplicate' } end
+  local id, members, why = identify(element)
+  if why then return reject(element, lane, score, why) end
+  local key = data_prefix .. id
+  if members and not wrong_type(key, 'hash') then adopt(key, members) end
+  local kind = type_of(key)
+  if kind == 'none' then return reject(id, lane, score, 'no hash', now + tonumber(grace_ms)) end
+  if kind ~= 'hash' then return reject(element, lane, score, 'hash key holds a ' .. kind) end
+  if call('ZSCORE', leases, id) then return duplicate(id) end
+  why = too_big(key)
+  if why then return reject(id, lane, score, why) end
+  local flat = call('HGETALL', key)
+  local f = fields_of(flat)
+  if f.status == 'completed' or f.status == 'failed' or f.status == 'cancelled' then
+    if call('TTL', key) == -1 then call('EXPIRE', key, TASK_SECONDS) end -- a tombstone in the list is gone now
+    return duplicate(id)
+  end
+  if f.status == 'scheduled' and call('ZSCORE', scheduled, id) then return duplicate(id) end
+  local suspect = count_of(f.crashes) > 0
+  if suspect and #claimed > 0 then -- it runs alone, or its neighbours would crash with it
+    if score then call('ZADD', lane.zset, score, element) else call('RPUSH', lane.list, element) end
+    taken_out, alone = taken_out - 1, true
+    return
+  end
+  local processor = f.processor
+  if not processor or processor == '' then processor = default_processor end
+  if processor == '' then return reject(id, lane, score, 'names no processor, and this worker has no default') end
+  start(id, key, flat, f, lane, score, processor)
+  alone = suspect
 end
 
 local function wanted()
@@ -146,7 +147,7 @@ local function longest_waiting()
     local created = call('TYPE', data_prefix .. element).ok == 'hash'
       and tonumber(call('HGET', data_prefix .. element, 'created_at')) or now
     if created > 1e11 then created = created / 1000 end
-    if not best or created < best_age then best, best_age = { lane, element, score }, created end
+    if not best or created < best_age or best_age ~= best_age then best, best_age = { lane, element, score }, created end
   end
   for _, lane in ipairs(lanes) do
     local tail = call('LINDEX', lane.list, -1)
@@ -162,41 +163,43 @@ local function longest_waiting()
   return best
 end
 
-local function take_fair()
-  local pick = longest_waiting()
-  if not pick then return end
+local function fair_due() return fairness > 0 and fair_after <= 0 end
+
+-- True when the fair pick was due, and there was one.
+local function took_fairly()
+  local pick = fair_due() and longest_waiting()
+  if not pick then return false end
   looked_at = looked_at + 1
   fair_after = fairness
   if pick[3] then call('ZREM', pick[1].zset, pick[2]) else call('RPOP', pick[1].list) end
-  if take(pick[2], pick[1], pick[3]) then fair_after = fairness - 1 end
+  take(pick[2], pick[1], pick[3])
+  return true
 end
-
-local function fair_due() return fairness > 0 and fair_after <= 0 end
 
 local function take_scored(lane, low, high)
   while wanted() do
-    if fair_due() then take_fair() end
-    if not wanted() then return end
-    local top = call('ZREVRANGEBYSCORE', lane.zset, high, low, 'WITHSCORES', 'LIMIT', 0, 1)
-    if #top == 0 then return end
-    local ids = call('ZRANGEBYSCORE', lane.zset, top[2], top[2], 'LIMIT', 0, math.min(count - #claimed, 64))
-    for _, id in ipairs(ids) do
-      if not wanted() or fair_due() then break end
-      looked_at = looked_at + 1
-      call('ZREM', lane.zset, id)
-      take(id, lane, top[2])
+    if not took_fairly() then
+      local top = call('ZREVRANGEBYSCORE', lane.zset, high, low, 'WITHSCORES', 'LIMIT', 0, 1)
+      if #top == 0 then return end
+      local ids = call('ZRANGEBYSCORE', lane.zset, top[2], top[2], 'LIMIT', 0, math.min(count - #claimed, 64))
+      for _, id in ipairs(ids) do
+        if not wanted() or fair_due() then break end
+        looked_at = looked_at + 1
+        call('ZREM', lane.zset, id)
+        take(id, lane, top[2])
+      end
     end
   end
 end
 
 local function take_listed(lane)
   while wanted() do
-    if fair_due() then take_fair() end
-    if not wanted() then return end
-    local element = call('RPOP', lane.list)
-    if not element then return end
-    looked_at = looked_at + 1
-    take(element, lane, nil)
+    if not took_fairly() then
+      local element = call('RPOP', lane.list)
+      if not element then return end
+      looked_at = looked_at + 1
+      take(element, lane, nil)
+    end
   end
 end
 

@@ -38,7 +38,7 @@ while ARGV[i] do
     replies[#replies + 1] = 1
   end
 end
-if #list > 0 then call('LPUSH', queue, unpack(list)) end
+for at = 1, #list, 1000 do call('LPUSH', queue, unpack(list, at, math.min(at + 999, #list))) end
 if queue_name ~= 'default' then call('SADD', queues, queue_name) end
 if created > 0 then try('INCRBY', total, created) end
 if waiting > 0 then try('INCRBY', pending, waiting) end

@@ -32,8 +32,14 @@ for i = REST, #ARGV do
   end
   local stop = stop_prefix .. slot
   if type_of(stop) == 'set' then
-    for _, id in ipairs(call('SMEMBERS', stop)) do told[#told + 1] = { slot, id, 'cancelled' } end
-    call('DEL', stop)
+    for _, id in ipairs(call('SMEMBERS', stop)) do
+      if call('ZSCORE', leases, id) then
+        call('SREM', stop, id) -- it runs again, so the word to stop was heard
+      else
+        told[#told + 1] = { slot, id, 'cancelled' }
+      end
+    end
+    if call('TTL', stop) > 60 then call('EXPIRE', stop, 60) end -- and told again: this reply may be lost
   end
 end
 return { renewed, told }

@@ -34,6 +34,13 @@ local function count_of(text)
   return math.floor(n)
 end
 
+-- A number as text: whole ones in full (Lua's own way would write 1e+15), others as short as they stay exact.
+local function text_of(n)
+  if n == math.floor(n) and math.abs(n) <= 9007199254740992 then return string.format('%.0f', n) end
+  local short = string.format('%.14g', n)
+  return tonumber(short) == n and short or string.format('%.17g', n)
+end
+
 local function fields_of(flat)
   local f = {}
   for i = 1, #flat, 2 do f[flat[i]] = flat[i + 1] end
@@ -41,21 +48,21 @@ local function fields_of(flat)
 end
 
 local function lane_suffix(queue)
-  if not queue or queue == '' or queue == 'default' then return '' end
+  if type(queue) ~= 'string' or queue == '' or queue == 'default' then return '' end
   return ':' .. queue
 end
 
--- Puts a task that was claimed before back at the head of its line. Returns nothing; types are the caller's affair,
--- and a lane of a wrong type (a foreign program's) sends the id to the priority-5 list instead of losing it.
-local function put_back(id, queue, priority, list_prefix, priority_prefix)
+-- Puts a task into its line: `push` is RPUSH for the head (it was there before) or LPUSH for the tail. A lane of a
+-- wrong type (a foreign program's) sends the id to the default list instead of losing it, so the caller has checked that.
+local function put(push, id, queue, priority, list_prefix, priority_prefix)
   local suffix, score = lane_suffix(queue), tonumber(priority)
   local done
   if score and score == score and score ~= LIST_PRIORITY then
     done = try('ZADD', priority_prefix .. suffix, score, id)
   else
-    done = try('RPUSH', list_prefix .. suffix, id)
+    done = try(push, list_prefix .. suffix, id)
   end
-  if type(done) == 'table' and done.err then call('RPUSH', list_prefix, id) end
+  if type(done) == 'table' and done.err then call(push, list_prefix, id) end
 end
 
 -- UTC date of a time in ms, YYYY-MM-DD (days to civil date, after H. Hinnant's public-domain algorithm).
@@ -77,16 +84,15 @@ end
 local function tally(counter, daily_prefix, now, field, n, duration_ms)
   try('INCRBY', counter, n)
   local daily = daily_prefix .. date_of(now)
-  local fresh = call('EXISTS', daily) == 0
   local count = try('HINCRBY', daily, field, n)
-  if duration_ms and type(count) == 'number' then
+  if duration_ms and type(count) == 'number' and count > 0 then
     local seen = call('HMGET', daily, 'avg_processing_time', 'processing_ms')
     local sum = tonumber(seen[2]) or (tonumber(seen[1]) or 0) * (count - n)
     sum = sum + duration_ms
     try('HSET', daily, 'avg_processing_time', string.format('%.3f', sum / count), 'processing_ms',
       string.format('%.0f', sum))
   end
-  if fresh then try('EXPIRE', daily, DAILY_SECONDS) end
+  if call('TTL', daily) == -1 then call('EXPIRE', daily, DAILY_SECONDS) end -- once, also when others wrote it first
 end
 
 -- Publishes to all, to the user and to the task. `head` is the message up to its timestamp. Never fails: by now the

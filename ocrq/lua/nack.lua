@@ -11,7 +11,9 @@ if type_of(key) ~= 'hash' then return 'lost' end
 local now_is = call('HMGET', key, 'deliveries', 'status', 'history', 'queue', 'priority', 'attempts')
 if now_is[1] ~= token then return 'lost' end
 if now_is[2] ~= 'processing' or call('ZREM', leases, id) == 0 then
-  return (now_is[2] == 'scheduled' or now_is[2] == 'failed') and 'again' or 'lost'
+  local told = now_is[2] == 'scheduled' or now_is[2] == 'failed'
+    or verdict == 'quarantine' and now_is[2] == 'pending' and call('ZSCORE', quarantine, id)
+  return told and 'again' or 'lost'
 end
 local now = now_ms()
 local time = stamp(now, unit)

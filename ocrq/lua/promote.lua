@@ -4,21 +4,10 @@
 -- ARGV limit repair_ms
 -- RETURNS {promoted, repaired, ms until the next one is due or -1}
 local bad = wrong_type(scheduled, 'zset') or wrong_type(quarantine, 'zset') or wrong_type(reasons, 'hash')
+  or wrong_type(list_prefix, 'list')
 if bad then return bad end
 local now = now_ms()
 local promoted, repaired = 0, 0
-
--- At the tail of its line; a due task is a new arrival there.
-local function arrive(id, queue, priority)
-  local suffix, score = lane_suffix(queue), tonumber(priority)
-  local done
-  if score and score == score and score ~= LIST_PRIORITY then
-    done = try('ZADD', priority_prefix .. suffix, score, id)
-  else
-    done = try('LPUSH', list_prefix .. suffix, id)
-  end
-  return type(done) ~= 'table' or not done.err
-end
 
 for _, id in ipairs(call('ZRANGEBYSCORE', scheduled, '-inf', now, 'LIMIT', 0, limit)) do
   local key = data_prefix .. id
@@ -30,13 +19,9 @@ for _, id in ipairs(call('ZRANGEBYSCORE', scheduled, '-inf', now, 'LIMIT', 0, li
       'default', '')
   else
     local f = call('HMGET', key, 'queue', 'priority')
-    if arrive(id, f[1], f[2]) then
-      call('HSET', key, 'status', 'pending')
-      promoted = promoted + 1
-    else
-      quarantine_element(quarantine, reasons, id, now, now, 'its queue key holds something else', f[1] or 'default',
-        f[2] or '')
-    end
+    call('HSET', key, 'status', 'pending')
+    put('LPUSH', id, f[1], f[2], list_prefix, priority_prefix) -- at the tail: a due task is a new arrival there
+    promoted = promoted + 1
   end
 end
 
@@ -44,9 +29,10 @@ for _, id in ipairs(call('ZREVRANGEBYSCORE', quarantine, '+inf', now - tonumber(
   local why = call('HGET', reasons, id)
   if why and type_of(data_prefix .. id) == 'hash' then
     local ok, known = pcall(cjson.decode, why)
-    if ok and type(known) == 'table' and known.reason == 'no hash' and arrive(id, known.queue, known.priority) then
+    if ok and type(known) == 'table' and known.reason == 'no hash' then
       call('ZREM', quarantine, id)
       call('HDEL', reasons, id)
+      put('LPUSH', id, known.queue, known.priority, list_prefix, priority_prefix)
       repaired = repaired + 1
     end
   end

@@ -8,7 +8,7 @@
 -- REST ids that the slot was running
 -- RETURNS {1 when there is more, {id, "waiting", "dead", "released" or "quarantined", crashes, queue, processor, reason}...}
 local bad = wrong_type(leases, 'zset') or wrong_type(dead, 'zset') or wrong_type(quarantine, 'zset')
-  or wrong_type(reasons, 'hash')
+  or wrong_type(reasons, 'hash') or wrong_type(list_prefix, 'list')
 if bad then return bad end
 local now = now_ms()
 local time, out, waiting, died = stamp(now, unit), {}, 0, 0
@@ -31,7 +31,7 @@ local function crashed(id, key, f)
     died, verdict = died + 1, 'dead'
   else
     call('HSET', key, 'status', 'pending')
-    put_back(id, f.queue, f.priority, list_prefix, priority_prefix)
+    put('RPUSH', id, f.queue, f.priority, list_prefix, priority_prefix)
     waiting = waiting + 1
   end
   out[#out + 1] = { id, verdict, crashes, f.queue or 'default', f.processor or '', reason }
@@ -39,7 +39,7 @@ end
 
 local function released(id, key, f)
   call('HSET', key, 'status', 'pending', 'attempts', math.max(0, count_of(f.attempts) - 1))
-  put_back(id, f.queue, f.priority, list_prefix, priority_prefix)
+  put('RPUSH', id, f.queue, f.priority, list_prefix, priority_prefix)
   waiting = waiting + 1
   out[#out + 1] = { id, 'released', count_of(f.crashes), f.queue or 'default', f.processor or '', reason }
 end

@@ -3,7 +3,7 @@
 -- PREFIX data_prefix list_prefix priority_prefix
 -- REST per task, last first: id, token
 -- RETURNS per task "done", "again" or "lost"
-local bad = wrong_type(leases, 'zset') or wrong_type(held, 'hash')
+local bad = wrong_type(leases, 'zset') or wrong_type(held, 'hash') or wrong_type(list_prefix, 'list')
 if bad then return bad end
 local replies, released = {}, 0
 for i = REST, #ARGV, 2 do
@@ -16,7 +16,7 @@ for i = REST, #ARGV, 2 do
       call('HDEL', held, id)
       call('HDEL', key, 'worker_id', 'started_at')
       call('HSET', key, 'status', 'pending', 'attempts', math.max(0, count_of(now_is[3]) - 1))
-      put_back(id, now_is[4], now_is[5], list_prefix, priority_prefix)
+      put('RPUSH', id, now_is[4], now_is[5], list_prefix, priority_prefix)
       released, verdict = released + 1, 'done'
     elseif now_is[2] == 'pending' then
       verdict = 'again'

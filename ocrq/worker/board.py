@@ -85,6 +85,11 @@ class Board:
             path.unlink(missing_ok=True)  # a torn file of a worker that died while it was being made
         return None
 
+    @property
+    def boot_time(self) -> float:
+        """When the host had booted when the board was made, unix seconds."""
+        return float(_about(self._memory).get("boot", 0))
+
     def remove(self) -> None:
         """Delete the file and let go of the lock."""
         self.path.unlink(missing_ok=True)
@@ -200,7 +205,7 @@ def orphans(folder: Path, own: str) -> Iterator[Board]:
 
 def same_boot(board: Board) -> bool:
     """False for a board from before the last reboot, whose running entries mean nothing."""
-    return abs(float(_about(board._memory).get("boot", 0)) - _boot_time()) < 60
+    return abs(board.boot_time - _boot_time()) < 60
 
 
 def _about(memory: mmap.mmap) -> dict[str, float | str]:
@@ -209,7 +214,7 @@ def _about(memory: mmap.mmap) -> dict[str, float | str]:
     (length,) = struct.unpack_from("=I", memory, len(_MAGIC))
     about = json.loads(memory[len(_MAGIC) + 4 : len(_MAGIC) + 4 + min(length, _HEADER)])
     if not isinstance(about, dict):
-        raise ValueError("not a board")
+        raise TypeError("not a board")
     return about
 
 

@@ -9,7 +9,6 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from pathlib import Path
@@ -79,9 +78,7 @@ class _Child:
             link, settings, keys, slot=slot.slot_id, queues=options.queues, default_processor=default
         )
         self._settler.on_soft_timeout = self._soft_timeout
-        self._executor = Executor(
-            self._registry, settings, keys, slot, self._settler, worker_id=options.worker_id
-        )
+        self._executor = Executor(self._registry, settings, keys, slot, self._settler, worker_id=options.worker_id)
         self._port = WorkerPort(self._settler, FileStore(settings.files_location))
         self._link = link
         self._done = 0
@@ -247,7 +244,7 @@ class _Child:
         self._link.close()
         return code
 
-    def _soft_timeout(self, task_id: str) -> None:
+    def _soft_timeout(self) -> None:
         """On the settler's thread: interrupt the main thread, which runs a sync handler."""
         if self._options.concurrency == 1 and self._executor.in_handler:
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGALRM)

@@ -35,9 +35,11 @@ class WorkerPort:
         self._files = files
 
     def open(self, task: Task) -> BinaryIO:
+        """Open the document behind the task's file_id."""
         return self._files.open(task.file_id)
 
     def progress(self, task: Task, fraction: float, message: str) -> None:
+        """Hand a report to the settler."""
         if not 0 <= fraction <= 1:
             raise UsageError(f"progress {fraction!r} is not usable; take a number from 0 to 1")
         self._settler.report(task, fraction, message)
@@ -131,9 +133,7 @@ class Executor:
         self._slot.finish(entry)
 
     def _completed(self, task: Task, result: Any, started: float) -> Outcome:
-        return completed(
-            task, result, time.monotonic() - started, max_result_bytes=self._settings.max_result_bytes
-        )
+        return completed(task, result, time.monotonic() - started, max_result_bytes=self._settings.max_result_bytes)
 
     def _failed(self, task: Task, processor: Processor, error: BaseException, started: float) -> Outcome | None:
         if isinstance(error, LeaseLost):
@@ -181,5 +181,3 @@ def _as_exception(error: BaseException) -> Exception:
     wrapped = OcrqError(f"the handler raised {type(error).__name__}: {error}")
     wrapped.__cause__ = error
     return wrapped
-
-

@@ -114,7 +114,8 @@ class _Keeper:
         if now >= self._next_promotion:
             self._promote(now)
         if now >= self._next_reap:
-            self._next_reap = now + (0.0 if self._reap() else self._options.settings.reap_seconds * random.uniform(0.8, 1))
+            pause = self._options.settings.reap_seconds * random.uniform(0.8, 1)  # not all workers at once
+            self._next_reap = now + (0.0 if self._reap() else pause)
         if now >= self._next_beat and not self._parting:
             self._exchange(self._transitions.beat(self._options.worker_id, WORKER_SECONDS, self._description()))
             self._next_beat = now + BEAT_SECONDS
@@ -143,7 +144,8 @@ class _Keeper:
         return bool(more)
 
     def _take_back(self, death: Death) -> None:
-        _, reaped = self._exchange(self._transitions.reap_slot(death.slot, death.reason, death.running, alone=death.alone))
+        call = self._transitions.reap_slot(death.slot, death.reason, death.running, alone=death.alone)
+        _, reaped = self._exchange(call)
         _say_reaped(reaped)
 
     def _bury_orphans(self) -> None:

@@ -57,7 +57,13 @@ def failed(task: Task, error: BaseException, duration: float, policy: Policy, *,
     decision = decide(policy, failures=failures, error=error, age=now - created if created else 0.0)
     text, kind = error_text(error), type(error).__name__
     dead = isinstance(decision, GiveUp)
-    entry = {"attempt": task.attempts, "delivery": task.token, "worker": task.worker_id, "error_type": kind, "error": text}
+    entry = {
+        "attempt": task.attempts,
+        "delivery": task.token,
+        "worker": task.worker_id,
+        "error_type": kind,
+        "error": text,
+    }
     message: dict[str, Any] = {
         "type": "task_failed" if dead else "task_retry",
         "task_id": task.id,
@@ -110,12 +116,12 @@ def _encode_result(result: Any, max_bytes: int) -> bytes:
     try:
         encoded = _encode(result)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
-        raise InvalidResult(f"the handler returned what is not JSON data: {error}; return dicts, lists, text, numbers") from error
+        raise InvalidResult(
+            f"the handler returned what is not JSON data: {error}; return dicts, lists, text, numbers"
+        ) from error
     if len(encoded) > max_bytes:
         raise InvalidResult(
             f"the result has {len(encoded):,} bytes, over max_result_bytes ({max_bytes:,}); "
             "store it as a file and return its file_id"
         )
     return encoded
-
-

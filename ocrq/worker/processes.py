@@ -9,11 +9,16 @@ import resource
 import select
 import signal
 import sys
+from contextlib import suppress
 from typing import NoReturn
 
 _PR_SET_PDEATHSIG = 1
 _THREAD_VARIABLES = (
-    "OMP_THREAD_LIMIT", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS",
+    "OMP_THREAD_LIMIT",
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
     "VECLIB_MAXIMUM_THREADS",
 )
 
@@ -42,10 +47,8 @@ class StopSignal:
 
     def _on_signal(self, *_: object) -> None:
         self._urgent, self.is_set = self.is_set, True
-        try:
+        with suppress(BlockingIOError):  # full, so it is readable, which is all that is wanted
             os.write(self._write_end, b"s")
-        except BlockingIOError:
-            pass  # full, so it is readable, which is all that is wanted
 
 
 def become_child() -> None:

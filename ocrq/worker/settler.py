@@ -56,7 +56,7 @@ class Settler:
         self._busy = threading.Event()
         self._closed = False
         self._running: dict[str, tuple[float, float]] = {}  # id -> began, soft deadline (monotonic)
-        self.on_soft_timeout: Callable[[str], None] = lambda task_id: None
+        self.on_soft_timeout: Callable[[], None] = lambda: None
         self.clock_offset = 0.0  #: server's unix time less ours, as of the last claim
         threading.Thread(target=self._watch, name="settler", daemon=True).start()
 
@@ -81,7 +81,7 @@ class Settler:
             task = Task(task_id, fields, port, token=token)
             self.buffer.append(task)
             if _log.isEnabledFor(logging.DEBUG):
-                logs.transition(_log, "claimed", level=logging.DEBUG, **about(task))
+                say("claimed", task, level=logging.DEBUG)
         for element, what in claimed.notes:
             level = logging.INFO if what == "duplicate" else logging.WARNING
             event = "dropped" if what == "duplicate" else "quarantined"
@@ -118,7 +118,7 @@ class Settler:
         if tasks:
             self.link.exchange(self.transitions.release(self._slot, [(task.id, task.token) for task in tasks]))
             for task in tasks:
-                logs.transition(_log, "released", **about(task), reason=why)
+                say("released", task, reason=why)
 
     def release_buffer(self, why: str) -> None:
         """Give back what was claimed ahead."""
@@ -156,9 +156,8 @@ class Settler:
         settling: list[Call[Any]] = []
         if done:
             settling.append(self.transitions.ack(self._slot, [o.settle for o in done if isinstance(o.settle, Done)]))
-        for outcome in failed:
-            if isinstance(outcome.settle, Failure):
-                settling.append(self.transitions.nack(self._slot, outcome.settle))
+        failures = [o.settle for o in failed if isinstance(o.settle, Failure)]
+        settling += [self.transitions.nack(self._slot, failure) for failure in failures]
         try:
             replies = self.link.exchange(*settling, *calls, arm=arm)
         except OcrqError:
@@ -175,18 +174,17 @@ class Settler:
         self._progress.pop(task.id, None)
         self._lost.discard(task.id)
         if verdict == "lost":
-            logs.transition(_log, "refused", level=logging.WARNING, **about(task), outcome=outcome.event,
-                            reason="the lease was lost; another execution counts")
+            why = "the lease was lost; another execution counts"
+            say("refused", task, level=logging.WARNING, outcome=outcome.event, reason=why)
             return
         with telemetry.settle_span(self._keys.queue(task.queue), task.id, "ack" if outcome.error is None else "nack"):
             pass
         level = logging.INFO if outcome.error is None else logging.WARNING
         if _log.isEnabledFor(level):
-            logs.transition(
-                _log,
+            say(
                 outcome.event,
+                task,
                 level=level,
-                **about(task),
                 duration_ms=round(outcome.duration * 1000, 1),
                 error_type=type(outcome.error).__name__ if outcome.error else None,
                 error=str(outcome.error) if outcome.error and outcome.event != "quarantined" else None,
@@ -217,9 +215,8 @@ class Settler:
         if self._progress and now - self._progress_sent >= PROGRESS_EVERY:
             self._progress_sent = now
             self._send_progress()
-        for task_id, (_, soft_deadline) in tuple(self._running.items()):
-            if now >= soft_deadline:
-                self.on_soft_timeout(task_id)
+        if any(now >= soft_deadline for _, soft_deadline in tuple(self._running.values())):
+            self.on_soft_timeout()
         return _SLOW_TICK if now - began > 1.0 else _TICK
 
     def _send_progress(self) -> None:
@@ -231,9 +228,19 @@ class Settler:
                 self._lost.add(task.id)
 
 
-def about(task: Task) -> dict[str, object]:
-    """The fields of a log line that identify a task."""
-    return {"task_id": task.id, "queue": task.queue, "processor": task.processor, "attempt": task.attempts}
+def say(event: str, task: Task, *, level: int = logging.INFO, **more: object) -> None:
+    """Log a transition of a task."""
+    logs.transition(
+        _log,
+        event,
+        level=level,
+        exc_info=None,
+        task_id=task.id,
+        queue=task.queue,
+        processor=task.processor,
+        attempt=task.attempts,
+        **more,
+    )
 
 
 def _progress(task: Task, fraction: float, text: str) -> Progress:

@@ -96,11 +96,11 @@ class _Supervisor:
         for place in self._places:
             if not place.pid and not place.over and now >= place.start_at:
                 self._start_child(place)
-        keeper_end = [self._keeper_end] if self._keeper_end else []
-        ready, _, _ = select.select([wake_read, *keeper_end], [], [], TURN_SECONDS)
+        keeper_end = self._keeper_end.fileno() if self._keeper_end else wake_read
+        ready, _, _ = select.select([wake_read, keeper_end], [], [], TURN_SECONDS)
         if wake_read in ready:
             os.read(wake_read, 4096)
-        if self._keeper_end in ready:
+        if self._keeper_end and keeper_end in ready:
             self._listen()
         self._notice_ends()
         self._enforce_deadlines()
@@ -113,9 +113,7 @@ class _Supervisor:
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         self._keeper_end, self._heard = ours, b""
-        self._keeper_pid = self._fork(
-            lambda: keeper.run(self._options, self._board, theirs, self._folder), close=ours
-        )
+        self._keeper_pid = self._fork(lambda: keeper.run(self._options, self._board, theirs, self._folder), close=ours)
         theirs.close()
 
     def _start_child(self, place: _Place) -> None:
@@ -139,7 +137,7 @@ class _Supervisor:
                 code = main()
         except BaseException:
             _log.exception("a process of the worker failed")
-        processes.leave(code)
+        return processes.leave(code)
 
     # -- ending ------------------------------------------------------------------------------------------------
 
@@ -200,7 +198,8 @@ class _Supervisor:
         now = time.monotonic()
         if not self._stopping_since:
             self._stopping_since = now
-            logs.transition(_log, "draining", worker=self._options.worker_id, grace=self._options.settings.grace_seconds)
+            grace = self._options.settings.grace_seconds
+            logs.transition(_log, "draining", worker=self._options.worker_id, grace=grace)
             for place in self._places:
                 place.over = True
                 if place.pid:

@@ -1,83 +1,12 @@
-"""Reading order and page text on layouts made for the purpose."""
+"""Reading order on layouts made for the purpose."""
 
 from __future__ import annotations
 
-import math
-import random
-import time
-from collections import Counter
-
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from ocrq.layout import page_text, reading_order
 from ocrq.result import Box, Line, Word
-
-HEIGHT = 20
-PITCH = 28
-CHAR = 10  # width of a character
-
-
-def line(text: str, x: float, y: float, *, height: int = HEIGHT) -> Line:
-    """A line at its top left corner, with boxes for its words."""
-    char = CHAR * height / HEIGHT
-    words = []
-    left = x
-    for word in text.split():
-        words.append(Word(word, Box(round(left), round(y), round(left + len(word) * char), round(y) + height)))
-        left += (len(word) + 1) * char
-    box = Box(round(x), round(y), round(x + len(text) * char), round(y) + height)
-    return Line(text, box, tuple(words))
-
-
-def prose(name: str, count: int, width: int = 34, seed: int = 0) -> list[str]:
-    """Lines of a paragraph with a ragged right edge, each recognisable."""
-    rng = random.Random(f"{name}{seed}")
-    lines = []
-    for number in range(count):
-        text = f"{name}{number:02d}"
-        full = width - (rng.randrange(8) if number < count - 1 else width // 2)
-        while len(text) < full - 4:
-            text += " " + "abcdefgh"[: rng.randrange(2, 7)]
-        lines.append(text[:width].rstrip())
-    return lines
-
-
-def column(texts: list[str], x: float, y: float, pitch: float = PITCH) -> list[Line]:
-    """Lines one below the other."""
-    return [line(text, x, y + index * pitch) for index, text in enumerate(texts)]
-
-
-def skewed(lines: list[Line], degrees: float, *, words: bool = True) -> list[Line]:
-    """The lines as boxes around text that is turned: what a detector gives on a slanted page."""
-    sine = math.sin(math.radians(degrees))
-
-    def turn(box: Box) -> Box:
-        y0, y1 = box.y0 + sine * box.x0, box.y1 + sine * box.x1
-        top, bottom = min(y0, box.y0 + sine * box.x1), max(y1, box.y1 + sine * box.x0)
-        middle = (box.y0 + box.y1) / 2
-        return Box(round(box.x0 - sine * middle), round(top), round(box.x1 - sine * middle), round(bottom))
-
-    return [
-        Line(
-            line.text,
-            turn(line.box),
-            tuple(Word(word.text, turn(word.box)) for word in line.words) if words else (),
-        )
-        for line in lines
-    ]
-
-
-def order(lines: list[Line], seed: int = 1) -> list[str]:
-    """The texts in reading order, from lines in whatever order."""
-    shuffled = list(lines)
-    random.Random(seed).shuffle(shuffled)
-    return [line.text for line in reading_order(shuffled)]
-
-
-def texts(*groups: list[Line]) -> list[str]:
-    return [line.text for group in groups for line in group]
+from tests.lines import CHAR, PITCH, column, line, order, prose, skewed, texts
 
 
 def test_one_column_is_read_from_top_to_bottom() -> None:
@@ -182,12 +111,18 @@ def test_a_table_of_long_cells_is_read_row_by_row() -> None:
     """Cells of several words are still no prose when they do not fill their column."""
     left = [
         "to mend a boot with care",
-        "to sole it",
+        "to sole the boot",
         "to bind an atlas of 64 maps and plates",
-        "to cut a key",
-        "to oil",
+        "to cut a brass key",
+        "to oil the clock",
     ]
-    right = ["done by the cobbler", "by him too", "done by the binder in Harbour Street", "by the smith", "by you"]
+    right = [
+        "done by the cobbler",
+        "done by him too",
+        "done by the binder in Harbour Street",
+        "done by the smith",
+        "done by yourself",
+    ]
     rows = list(zip([*left, *left], [*right, *right], strict=True))
     page = [line(text, 100 + 420 * x, 100 + 40 * y) for y, row in enumerate(rows) for x, text in enumerate(row)]
     assert page_text(reading_order(page)).splitlines() == [" ".join(row) for row in rows]
@@ -262,63 +197,3 @@ def test_a_line_is_not_split_at_a_usual_gap() -> None:
     over_both = Line("words " * len(words), Box(110, 80, words[-1].box.x1, 100), tuple(words))
     left, right = column(prose("a", 12), 100, 108), column(prose("b", 12), 460, 108)
     assert order([over_both, *left, *right]) == texts([over_both], left, right)
-
-
-def test_page_text_separates_blocks() -> None:
-    """Lines of a paragraph end in one newline, paragraphs and columns in two."""
-    left = column(prose("a", 4), 100, 100) + column(prose("b", 4), 100, 100 + 5 * PITCH)
-    right = column(prose("c", 9), 500, 100)
-    blocks = page_text(reading_order(left + right)).split("\n\n")
-    assert [block.splitlines()[0][:3] for block in blocks] == ["a00", "b00", "c00"]
-    assert [len(block.splitlines()) for block in blocks] == [4, 4, 9]
-
-
-def test_double_spaced_lines_are_one_block() -> None:
-    """What is usual on the page is no break."""
-    page = column(prose("a", 10, 60), 100, 100, pitch=60)
-    assert "\n\n" not in page_text(reading_order(page))
-
-
-def test_nothing_to_read() -> None:
-    """An empty page has an empty text."""
-    assert reading_order([]) == []
-    assert page_text([]) == ""
-    assert page_text([Line("  ", Box(0, 0, 10, 10), ())]) == ""
-
-
-COORDINATES = st.integers(-50, 1200)
-BOXES = st.builds(Box, COORDINATES, COORDINATES, COORDINATES, COORDINATES)
-WORDS = st.builds(Word, st.text("abc1 .", min_size=1, max_size=5), BOXES)
-LINES = st.builds(Line, st.text("abc 1", max_size=30), BOXES, st.lists(WORDS, max_size=4).map(tuple))
-
-
-@settings(max_examples=200, deadline=None)
-@given(st.lists(LINES, max_size=40))
-def test_no_word_is_lost_or_doubled(lines: list[Line]) -> None:
-    """Whatever an engine returns: every word comes out once, whole lines as the same objects."""
-    found = reading_order(lines)
-    assert Counter(word for line in found for word in line.words) == Counter(
-        word for line in lines for word in line.words
-    )
-    if not any(line.words for line in lines):
-        assert Counter(map(id, found)) == Counter(map(id, lines))
-    assert "".join(page_text(found).split()) == "".join("".join(line.text.split()) for line in found)
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.integers(2, 4), st.integers(4, 20), st.integers(15, 80), st.integers(0, 2**32), st.booleans())
-def test_columns_of_any_number_are_kept_apart(count: int, length: int, gutter: int, seed: int, level: bool) -> None:
-    """Columns of prose come out one after the other, whatever order their lines came in."""
-    columns = []
-    for index, name in enumerate("abcd"[:count]):
-        y = 100 if level else 100 + (seed >> index) % 20
-        columns.append(column(prose(name, length + 4, seed=seed), 100 + index * (34 * CHAR + gutter), y))
-    assert order([line for part in columns for line in part], seed) == texts(*columns)
-
-
-def test_a_page_of_many_lines_takes_milliseconds() -> None:
-    """The cost grows with the number of lines, not with its square."""
-    page = [line(f"l{row:04d} words and more words", 100 + 400 * x, 30 * row) for row in range(500) for x in range(4)]
-    started = time.process_time()
-    reading_order(page)
-    assert time.process_time() - started < 1.0  # measured: 0.07 s; 500 times that would be needed for every pair

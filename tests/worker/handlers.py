@@ -17,7 +17,9 @@ import ocrq
 
 def note(event: str, task: ocrq.Task, **more: Any) -> None:
     """Append one line to the event log and have it on disk before going on."""
-    line = json.dumps({"event": event, "id": task.id, "token": task.token, "pid": os.getpid(), "at": time.time(), **more})
+    line = json.dumps(
+        {"event": event, "id": task.id, "token": task.token, "pid": os.getpid(), "at": time.time(), **more}
+    )
     file = os.open(os.environ["EVENT_LOG"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     try:
         os.write(file, line.encode() + b"\n")

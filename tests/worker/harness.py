@@ -90,7 +90,9 @@ class Bench:
         """A queue of this bench."""
         return ocrq.Queue(name, settings=self.settings)
 
-    def worker(self, *arguments: str, processes: int = 1, modules: tuple[str, ...] = ("tests.worker.handlers",)) -> Worker:
+    def worker(
+        self, *arguments: str, processes: int = 1, modules: tuple[str, ...] = ("tests.worker.handlers",)
+    ) -> Worker:
         """Start a worker; further arguments are those of `ocrq worker`."""
         log = self.folder / f"worker-{len(self._workers)}.log"
         environ = {key: value for key, value in os.environ.items() if not key.startswith("OCRQ_")}
@@ -102,7 +104,13 @@ class Bench:
         command += [word for module in modules for word in ("-I", module)]
         with log.open("wb") as output:
             process = subprocess.Popen(
-                command, cwd=ROOT, env=environ, stdout=output, stderr=output, stdin=subprocess.DEVNULL, start_new_session=True
+                command,
+                cwd=ROOT,
+                env=environ,
+                stdout=output,
+                stderr=output,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
             )
         worker = Worker(process, log)
         self._workers.append(worker)

@@ -12,7 +12,7 @@ from tests.worker.harness import Bench, eventually
 
 @pytest.mark.every_server
 def test_a_task_goes_the_whole_documented_way(bench: Bench) -> None:
-    """Enqueue to completion: status, times, counters, daily hash, notification on three channels, result cache, expiry."""
+    """Enqueue to completion: status, times, counters, daily hash, three notifications, result cache, expiry."""
     client, keys = bench.queue.broker.client, bench.queue.broker.keys
     task_id = "lifecycle-1"
     pubsub = client.pubsub(ignore_subscribe_messages=True)
@@ -22,7 +22,9 @@ def test_a_task_goes_the_whole_documented_way(bench: Bench) -> None:
     assert task.wait(10).status == "completed"
     assert task.result()["echo"] == {"language": "en", "pages": [1, 2]}
     messages: list[dict[str, str]] = []
-    eventually(lambda: messages.append(pubsub.get_message(timeout=1)) or len([m for m in messages if m]) == 3, "3 messages")
+    eventually(
+        lambda: messages.append(pubsub.get_message(timeout=1)) or len([m for m in messages if m]) == 3, "3 messages"
+    )
     told = [json.loads(message["data"]) for message in messages if message]
     assert {message["channel"] for message in messages if message} == {
         keys.notifications,

@@ -1,0 +1,275 @@
+"""Read-only views of a namespace, for the command line and whoever else wants to show what is going on. Floor 7.
+
+Every call is bounded, however much waits: lengths instead of contents, the newest of each structure, and a budget for
+the one search that has no index. Foreign programs write here too, so a key of a wrong type is a line under
+`attention`, not an error.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import redis
+
+from .broker import Broker
+from .connection import redact, translate
+from .errors import PermissionDenied, ServerError
+from .keys import DEFAULT_QUEUE
+from .task import Task, read_count, read_number, read_object, read_time
+
+ALIVE_SECONDS = 35.0  #: a worker beats every ten seconds; after this without a beat it counts as gone
+MOST_QUEUES, MOST_WORKERS = 1000, 500
+MOST_SHOWN = 1000  #: most tasks that one listing returns
+
+
+@dataclass(frozen=True, slots=True)
+class QueueView:
+    """One queue: tasks waiting, seconds since the one at its end was made (None: empty or unknown), live workers."""
+
+    name: str
+    waiting: int
+    oldest_seconds: float | None
+    workers: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerView:
+    """One worker as it describes itself; `beat_age` in seconds, `started_at` unix seconds."""
+
+    id: str
+    host: str
+    pid: int
+    version: str
+    queues: tuple[str, ...]
+    processes: int
+    concurrency: int
+    busy: int
+    running: tuple[str, ...]
+    started_at: float | None
+    beat_age: float
+
+    @property
+    def alive(self) -> bool:
+        """Whether it has beaten lately."""
+        return self.beat_age <= ALIVE_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """Everything at one glance; counters as the documented keys have them, `mean_ms` of today's completed tasks."""
+
+    server: str
+    policy: str
+    at: float
+    queues: list[QueueView]
+    workers: list[WorkerView]
+    scheduled: int
+    running: int
+    dead: int
+    quarantined: int
+    total: int
+    completed: int
+    failed: int
+    completed_today: int
+    failed_today: int
+    mean_ms: float
+    attention: list[str] = field(default_factory=list)
+
+
+def overview(broker: Broker) -> Overview:
+    """Read it all, in three round trips. Raises ServerUnreachable, PermissionDenied."""
+    now = server_time(broker)
+    keys = broker.keys
+    names = queue_names(broker)
+    alive = workers(broker, now=now)
+    today = keys.daily(datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%d"))
+    read = _Reader(broker)
+    for name in names:
+        read("llen", keys.queue(name))
+        read("zcard", keys.priority(name))
+        read("lindex", keys.queue(name), -1)
+        read("zrange", keys.priority(name), 0, 0)
+    read("zcard", keys.scheduled)
+    read("zcard", keys.leases)
+    read("zcard", keys.dead)
+    read("zcount", keys.quarantine, "-inf", now * 1000)
+    for counter in (keys.total, keys.completed, keys.failed):
+        read("get", counter)
+    read("hmget", today, ["tasks_completed", "tasks_failed", "avg_processing_time"])
+    replies = read.replies()
+    lanes, rest = replies[: 4 * len(names)], replies[4 * len(names) :]
+    queues = _queue_views(broker, names, lanes, alive, now)
+    daily = [*(rest[7] or ()), None, None, None]
+    policy = eviction_policy(broker)
+    found = Overview(
+        server=redact(broker.url),
+        policy=policy,
+        at=now,
+        queues=queues,
+        workers=alive,
+        scheduled=_count(rest[0]),
+        running=_count(rest[1]),
+        dead=_count(rest[2]),
+        quarantined=_count(rest[3]),
+        total=read_count(rest[4]),
+        completed=read_count(rest[5]),
+        failed=read_count(rest[6]),
+        completed_today=read_count(daily[0]),
+        failed_today=read_count(daily[1]),
+        mean_ms=read_number(daily[2], 0.0),
+    )
+    found.attention.extend([*_attention(found), *read.troubles])
+    return found
+
+
+def queue_names(broker: Broker) -> list[str]:
+    """The default queue and the named ones that were ever used, at most a thousand of them."""
+    with suppress(ServerError):
+        _, names = broker.send(broker.client.sscan, broker.keys.queues, 0, None, MOST_QUEUES)
+        return [DEFAULT_QUEUE, *sorted({str(name) for name in names} - {DEFAULT_QUEUE})[:MOST_QUEUES]]
+    return [DEFAULT_QUEUE]
+
+
+def workers(broker: Broker, *, now: float | None = None) -> list[WorkerView]:
+    """The workers that have beaten within the last two minutes, the newest beat first."""
+    at = server_time(broker) if now is None else now
+    index: Iterable[tuple[str, float]] = broker.send(
+        broker.client.zrevrange, broker.keys.workers, 0, MOST_WORKERS - 1, True
+    )
+    beats = [(worker, at - score / 1000) for worker, score in index]
+    read = _Reader(broker)
+    for worker, _ in beats:
+        read("hgetall", broker.keys.worker(worker))
+    return [
+        _worker_view(worker, age, fields)
+        for (worker, age), fields in zip(beats, read.replies(), strict=True)
+        if isinstance(fields, dict) and fields
+    ]
+
+
+def serving(broker: Broker, queue: str) -> int:
+    """How many live workers take from that queue."""
+    return sum(worker.alive and queue in worker.queues for worker in workers(broker))
+
+
+def eviction_policy(broker: Broker) -> str:
+    """The server's maxmemory-policy; empty when it does not tell."""
+    try:
+        info: Any = broker.send(broker.client.info, "memory")
+    except ServerError:  # INFO may be forbidden, as it is on some hosted servers
+        return ""
+    nodes = info.values() if info and all(isinstance(node, dict) for node in info.values()) else [info]
+    policies = [str(node.get("maxmemory_policy", "")) for node in nodes]
+    return next((policy for policy in policies if is_unsafe(policy)), policies[0] if policies else "")
+
+
+def is_unsafe(policy: str) -> bool:
+    """Whether the server may evict queued tasks under that maxmemory-policy."""
+    return policy.startswith("allkeys")
+
+
+def policy_warning(policy: str) -> str:
+    """What to say about an unsafe policy."""
+    return (
+        f"the server's maxmemory-policy is {policy}: when its memory is full it DELETES QUEUED TASKS without an error; "
+        "set it to volatile-ttl (CONFIG SET maxmemory-policy volatile-ttl, and in its configuration file)"
+    )
+
+
+def server_time(broker: Broker) -> float:
+    """The server's clock in unix seconds; ours where it does not tell."""
+    try:
+        seconds, micros = broker.send(broker.client.time)
+        return float(seconds) + float(micros) / 1e6
+    except (PermissionDenied, TypeError, ValueError):
+        return time.time()
+
+
+class _Reader:
+    """Reads in one round trip; a reply that is an error becomes None and a line in `troubles`."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._pipeline = broker.client.pipeline(transaction=False)
+        self.troubles: list[str] = []
+
+    def __call__(self, command: str, *arguments: Any) -> None:
+        getattr(self._pipeline, command)(*arguments)
+
+    def replies(self) -> list[Any]:
+        """What the server said, in order. Raises PermissionDenied."""
+        found: list[Any] = self._broker.send(self._pipeline.execute, False)
+        return [self._checked(reply) for reply in found]
+
+    def _checked(self, reply: Any) -> Any:
+        if not isinstance(reply, (redis.RedisError, OSError)):
+            return reply
+        error = translate(reply, "")
+        if isinstance(error, PermissionDenied):
+            raise error from reply
+        if str(error) not in self.troubles:
+            self.troubles.append(str(error))
+        return None
+
+
+def _queue_views(
+    broker: Broker, names: list[str], lanes: list[Any], alive: list[WorkerView], now: float
+) -> list[QueueView]:
+    read = _Reader(broker)
+    for at in range(0, len(lanes), 4):
+        for element in (lanes[at + 2], *(lanes[at + 3] or ())):
+            read("hget", broker.keys.data(element or ""), "created_at")
+        if not lanes[at + 3]:
+            read("hget", broker.keys.data(""), "created_at")
+    times = [read_time(text) if isinstance(text, str) else None for text in read.replies()]
+    views = []
+    for index, name in enumerate(names):
+        made = [moment for moment in times[2 * index : 2 * index + 2] if moment is not None]
+        waiting = _count(lanes[4 * index]) + _count(lanes[4 * index + 1])
+        takers = sum(worker.alive and name in worker.queues for worker in alive)
+        views.append(QueueView(name, waiting, max(0.0, now - min(made)) if made else None, takers))
+    return views
+
+
+def _worker_view(worker: str, age: float, fields: Mapping[str, str]) -> WorkerView:
+    return WorkerView(
+        id=worker,
+        host=fields.get("host", ""),
+        pid=read_count(fields.get("pid")),
+        version=fields.get("version", ""),
+        queues=_names(fields.get("queues")),
+        processes=read_count(fields.get("processes")),
+        concurrency=read_count(fields.get("concurrency")),
+        busy=read_count(fields.get("busy")),
+        running=_names(fields.get("running")),
+        started_at=read_time(fields.get("started_at")),
+        beat_age=max(0.0, age),
+    )
+
+
+def _attention(found: Overview) -> Iterable[str]:
+    if is_unsafe(found.policy):
+        yield policy_warning(found.policy)
+    for queue in found.queues:
+        if queue.waiting and not queue.workers:
+            yield f"{queue.waiting} wait in queue {queue.name} and no worker takes from it; start one: ocrq worker {queue.name}"
+    for worker in found.workers:
+        if not worker.alive:
+            yield f"worker {worker.id} has not been heard of for {worker.beat_age:.0f} s; its tasks go to others"
+    if found.quarantined:
+        yield f"{found.quarantined} in quarantine, not understood as tasks; look: ocrq task list --status quarantined"
+    if found.dead:
+        yield f"{found.dead} failed for good; look: ocrq task list --status failed, again: ocrq task retry ID"
+
+
+def _names(text: str | None) -> tuple[str, ...]:
+    return tuple(name for name in (text or "").split(",") if name)
+
+
+def _count(reply: Any) -> int:
+    return reply if isinstance(reply, int) else 0
