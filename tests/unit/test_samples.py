@@ -22,9 +22,9 @@ def test_the_script_makes_the_committed_files(tmp_path: Path) -> None:
     assert made == {path.name: path.read_bytes() for path in (tmp_path / "again").iterdir()}
     committed = {path.name: path.read_bytes() for path in DOCUMENTS.iterdir()}
     assert made.keys() == committed.keys()
-    for name in made:
+    for name, data in made.items():
         if name.endswith(".txt") or name in ("born-digital.pdf", "broken.pdf"):
-            assert made[name] == committed[name], f"{name} is out of date; run python -m examples.make_samples"
+            assert data == committed[name], f"{name} is out of date; run python -m examples.make_samples"
     assert sum(map(len, committed.values())) < 1_200_000
 
 

@@ -14,17 +14,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-import redis
-
-from .broker import Broker
-from .connection import redact, translate
-from .errors import PermissionDenied, ServerError
-from .keys import DEFAULT_QUEUE
-from .task import Task, read_count, read_number, read_object, read_time
+from ..broker import Broker
+from ..connection import redact
+from ..errors import PermissionDenied, ServerError
+from ..keys import DEFAULT_QUEUE
+from ..task import read_count, read_number, read_time
+from .reader import Reader
 
 ALIVE_SECONDS = 35.0  #: a worker beats every ten seconds; after this without a beat it counts as gone
 MOST_QUEUES, MOST_WORKERS = 1000, 500
-MOST_SHOWN = 1000  #: most tasks that one listing returns
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +86,7 @@ def overview(broker: Broker) -> Overview:
     names = queue_names(broker)
     alive = workers(broker, now=now)
     today = keys.daily(datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%d"))
-    read = _Reader(broker)
+    read = Reader(broker)
     for name in names:
         read("llen", keys.queue(name))
         read("zcard", keys.priority(name))
@@ -142,7 +140,7 @@ def workers(broker: Broker, *, now: float | None = None) -> list[WorkerView]:
         broker.client.zrevrange, broker.keys.workers, 0, MOST_WORKERS - 1, True
     )
     beats = [(worker, at - score / 1000) for worker, score in index]
-    read = _Reader(broker)
+    read = Reader(broker)
     for worker, _ in beats:
         read("hgetall", broker.keys.worker(worker))
     return [
@@ -190,50 +188,32 @@ def server_time(broker: Broker) -> float:
         return time.time()
 
 
-class _Reader:
-    """Reads in one round trip; a reply that is an error becomes None and a line in `troubles`."""
-
-    def __init__(self, broker: Broker) -> None:
-        self._broker = broker
-        self._pipeline = broker.client.pipeline(transaction=False)
-        self.troubles: list[str] = []
-
-    def __call__(self, command: str, *arguments: Any) -> None:
-        getattr(self._pipeline, command)(*arguments)
-
-    def replies(self) -> list[Any]:
-        """What the server said, in order. Raises PermissionDenied."""
-        found: list[Any] = self._broker.send(self._pipeline.execute, False)
-        return [self._checked(reply) for reply in found]
-
-    def _checked(self, reply: Any) -> Any:
-        if not isinstance(reply, (redis.RedisError, OSError)):
-            return reply
-        error = translate(reply, "")
-        if isinstance(error, PermissionDenied):
-            raise error from reply
-        if str(error) not in self.troubles:
-            self.troubles.append(str(error))
-        return None
-
-
 def _queue_views(
     broker: Broker, names: list[str], lanes: list[Any], alive: list[WorkerView], now: float
 ) -> list[QueueView]:
-    read = _Reader(broker)
-    for at in range(0, len(lanes), 4):
-        for element in (lanes[at + 2], *(lanes[at + 3] or ())):
-            read("hget", broker.keys.data(element or ""), "created_at")
-        if not lanes[at + 3]:
-            read("hget", broker.keys.data(""), "created_at")
-    times = [read_time(text) if isinstance(text, str) else None for text in read.replies()]
-    views = []
-    for index, name in enumerate(names):
-        made = [moment for moment in times[2 * index : 2 * index + 2] if moment is not None]
-        waiting = _count(lanes[4 * index]) + _count(lanes[4 * index + 1])
-        takers = sum(worker.alive and name in worker.queues for worker in alive)
-        views.append(QueueView(name, waiting, max(0.0, now - min(made)) if made else None, takers))
-    return views
+    """`lanes` has four replies per name: both lengths, the oldest of the list, the least urgent of the sorted set."""
+    read = Reader(broker)
+    asked = []
+    for index in range(len(names)):
+        tail, lowest = lanes[4 * index + 2 : 4 * index + 4]
+        for element in (tail, *(lowest or ())):
+            if element and not element.startswith("{"):
+                asked.append(index)
+                read("hget", broker.keys.data(element), "created_at")
+    oldest: dict[int, float] = {}
+    for index, text in zip(asked, read.replies(), strict=True):
+        made = read_time(text) if isinstance(text, str) else None
+        if made is not None:
+            oldest[index] = min(made, oldest.get(index, made))
+    return [
+        QueueView(
+            name=name,
+            waiting=_count(lanes[4 * index]) + _count(lanes[4 * index + 1]),
+            oldest_seconds=max(0.0, now - oldest[index]) if index in oldest else None,
+            workers=sum(worker.alive and name in worker.queues for worker in alive),
+        )
+        for index, name in enumerate(names)
+    ]
 
 
 def _worker_view(worker: str, age: float, fields: Mapping[str, str]) -> WorkerView:
