@@ -29,6 +29,7 @@ class Broker:
         self.keys = Keys(settings.namespace)
         self.settings = settings
         self.transitions = Transitions(settings, self.keys)
+        self._replies_are_text = client.get_encoder().decode_responses  # a caller's own connection may be any
 
     def run(self, call: Call[T]) -> T:
         """Send one call. Raises ServerUnreachable, PermissionDenied, ServerError."""
@@ -37,9 +38,10 @@ class Broker:
     def send(self, command: Callable[..., Any], *arguments: Any) -> Any:
         """Any client call, its errors translated."""
         try:
-            return command(*arguments)
+            reply = command(*arguments)
         except (redis.RedisError, OSError) as error:
             raise translate(error, self.url) from error
+        return reply if self._replies_are_text else _as_text(reply)
 
     def enqueue(self, queue: str, tasks: Iterable[NewTask]) -> list[bool]:
         """Per task True when it was created, False when its id existed."""
@@ -50,7 +52,7 @@ class Broker:
         return _known(task_id, self.run(self.transitions.cancel(task_id))) in ("cancelled", "again")
 
     def revive(self, task_id: str) -> bool:
-        """Put a failed or cancelled task back; False when it is neither. Raises TaskNotFound."""
+        """Put a failed, cancelled or quarantined task back; False when it is none of them. Raises TaskNotFound."""
         return _known(task_id, self.run(self.transitions.revive(task_id))) == "done"
 
     def fields(self, task_id: str) -> dict[str, str]:
@@ -85,3 +87,11 @@ def _known(task_id: str, verdict: str) -> str:
     if verdict == "unknown":
         raise TaskNotFound(f"no task {task_id!r}: it was never enqueued here, or it ended more than 24 hours ago")
     return verdict
+
+
+def _as_text(reply: Any) -> Any:
+    if isinstance(reply, bytes):
+        return reply.decode("utf-8", "surrogateescape")
+    if isinstance(reply, dict):
+        return {_as_text(name): _as_text(value) for name, value in reply.items()}
+    return [_as_text(value) for value in reply] if isinstance(reply, list) else reply

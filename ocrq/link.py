@@ -92,6 +92,7 @@ class Link:
 
         True when it is worth asking for work again.
         """
+        self._read_pushes()  # one that came together with a reply is read already: poll would not see it
         if self._rung or not self._connection.is_connected:
             self._rung = False
             return True
@@ -129,10 +130,11 @@ class Link:
             if arm:
                 del replies[-2]
             for i, reply in zip(list(open_calls), replies, strict=True):
-                if isinstance(reply, redis.exceptions.NoScriptError):
-                    self._load(calls[i])
-                elif isinstance(reply, Exception):
-                    trouble = self._refused(reply)
+                refusal = self._load(calls[i]) if isinstance(reply, redis.exceptions.NoScriptError) else reply
+                if isinstance(refusal, Exception):
+                    trouble = self._refused(refusal)
+                elif refusal is not reply:
+                    continue  # the script is loaded now
                 else:
                     answers[i] = calls[i].read(reply)
                     open_calls.remove(i)
@@ -147,9 +149,9 @@ class Link:
         except redis.ResponseError as error:
             return error
 
-    def _load(self, call: Call[Any]) -> None:
+    def _load(self, call: Call[Any]) -> Any:
         self._connection.send_packed_command([pack(("SCRIPT", "LOAD", call.script.source))], check_health=False)
-        self._connection.read_response()
+        return self._reply()
 
     def _refused(self, reply: Exception) -> OcrqError:
         """The error for a refusal if it may pass; raised if it will not."""
@@ -182,7 +184,7 @@ class Link:
     def _read_pushes(self) -> None:
         try:
             with self._lock:
-                while self._connection.can_read(0):
+                while self._connection.is_connected and self._connection.can_read(0):
                     self._connection.read_response(push_request=True)
         except (redis.ConnectionError, redis.TimeoutError, OSError):
             self._connection.disconnect()

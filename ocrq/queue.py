@@ -27,6 +27,8 @@ from .task import (
     FAILED,
     FINISHED,
     LIST_PRIORITY,
+    PENDING,
+    SCHEDULED,
     Task,
     checked_task_id,
     new_task_fields,
@@ -150,8 +152,11 @@ class Queue:
                 trace = telemetry.current_traceparent()
                 new = [self._new_task(processor, options, due, trace) for processor, options in chunk]
                 created = self.broker.enqueue(self.name, new)
+            found = [task.id for task, is_new in zip(new, created, strict=True) if not is_new]
+            as_found = dict(zip(found, self.broker.many_fields(found), strict=True)) if found else {}
             for task, is_new in zip(new, created, strict=True):
-                made.append(_as_task(task, port, is_new))
+                made.append(Task(task.id, _written(task) if is_new else as_found[task.id], port))
+                made[-1].created = is_new
         return made
 
     def _new_task(
@@ -217,9 +222,8 @@ class ProducerPort:
         text = self._queue.broker.result(task.id)
         if text is not None:
             return msgspec.json.decode(text)
-        ended = task.completed_at
-        if ended is not None and time.time() - ended < RESULT_CACHE_SECONDS / 2:
-            return None  # results of None are not stored
+        if task.fields.get("result_bytes") == "0":
+            return None  # that was the result; it is not stored
         kept = RESULT_CACHE_SECONDS // 60
         raise ResultExpired(f"the result of task {task.id} was kept for {kept} minutes; run it again")
 
@@ -276,13 +280,9 @@ def _left(deadline: float | None) -> float:
     return _WAIT_CHECK_SECONDS if deadline is None else deadline - time.monotonic()
 
 
-def _as_task(new: NewTask, port: ProducerPort, created: bool) -> Task:
+def _written(new: NewTask) -> dict[str, str]:
     texts = [value.decode() if isinstance(value, bytes) else value for value in new.fields]
-    fields = dict(zip(texts[::2], texts[1::2], strict=True))
-    fields["status"] = "scheduled" if new.due else "pending"
-    task = Task(new.id, fields, port)
-    task.created = created
-    return task
+    return {"status": SCHEDULED if new.due else PENDING, **dict(zip(texts[::2], texts[1::2], strict=True))}
 
 
 def _fetch(task_id: str, **queue_options: Any) -> Task:

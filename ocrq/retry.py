@@ -113,12 +113,14 @@ def decide(policy: Policy, *, failures: int, error: BaseException, age: float) -
     if isinstance(error, PermanentError):
         return GiveUp("permanent error")
     state = _state(failures, error, age)
-    if not policy.retry(state):
-        return GiveUp(f"{type(error).__name__} is not retried")
-    delay = policy.wait(state)
-    state.upcoming_sleep = delay
-    if policy.stop(state):
-        return GiveUp(f"gave up after {failures} attempts")
+    try:
+        if not policy.retry(state):
+            return GiveUp(f"{type(error).__name__} is not retried")
+        delay = state.upcoming_sleep = float(policy.wait(state))
+        if policy.stop(state):
+            return GiveUp(f"gave up after {failures} attempts")
+    except Exception as fault:  # the policy is somebody else's code; without an answer the task would never end
+        return GiveUp(f"its retry policy failed: {type(fault).__name__}: {fault}")
     return RetryAfter(min(max(0.0, delay), MAX_DELAY_SECONDS))
 
 

@@ -31,7 +31,7 @@ FIELDS = frozenset(
     (
         "user_id file_id status priority attempts worker_id created_at started_at completed_at "  # documented
         "processor queue payload deliveries crashes worker_deaths error error_type history progress progress_message "
-        "traceparent tracestate confidence word_count page_count processing_time_ms"
+        "traceparent tracestate result_bytes confidence word_count page_count processing_time_ms"
     ).split()
 )
 _TASK_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
@@ -170,7 +170,7 @@ class Task:
     @property
     def history(self) -> list[dict[str, Any]]:
         """What happened at each failed attempt, oldest first; the newest 16 are kept."""
-        entries = [read_object(line) for line in self.fields.get("history", "").splitlines()]
+        entries = [read_object(line) for line in self.fields.get("history", "").split("\n")]
         return [entry for entry in entries if entry]
 
     @property
@@ -178,7 +178,9 @@ class Task:
         """What the producer sent along: our `payload` object, and a foreign producer's extra fields as text."""
         if self._payload is None:
             extra: dict[str, Any] = {name: text for name, text in self.fields.items() if name not in FIELDS}
-            extra.update(read_object(self.fields.get("payload")))
+            text = self.fields.get("payload", "")
+            ours = read_object(text)
+            extra.update(ours if ours or text in ("", "{}") else {"payload": text})  # a foreign field of that name
             self._payload = extra
         return self._payload
 
@@ -204,7 +206,7 @@ class Task:
         return self._connected("cancel").cancel(self)
 
     def retry(self) -> bool:
-        """Put a failed or cancelled task back into its queue, attempts reset; False when it is neither."""
+        """Put a failed, cancelled or quarantined task back, attempts reset; False when it is none of them."""
         return self._connected("retry").retry(self)
 
     def open(self) -> BinaryIO:
@@ -295,14 +297,10 @@ def new_task_fields(
     Raises UsageError when a value cannot be written.
     """
     if not isinstance(processor, str) or len(processor) > 128:
-        raise UsageError(f"processor {processor!r} is not usable; name one by up to 128 characters ('': the worker's default)")
+        raise UsageError(f"processor {processor!r} is not usable; take up to 128 characters ('': the worker's default)")
     fields: list[str | bytes] = ["priority", written_priority(priority)]
-    if processor:
-        fields += ("processor", processor)
-    for name, value in (("user_id", user_id), ("file_id", file_id)):
-        if not isinstance(value, str):
-            raise UsageError(f"{name} {value!r} is no text; pass a str")
-        if value:
+    for name, value in (("processor", processor), ("user_id", user_id), ("file_id", file_id)):
+        if value := _checked_text(name, value):
             fields += (name, value)
     if queue != DEFAULT_QUEUE:
         fields += ("queue", queue)
@@ -315,6 +313,16 @@ def new_task_fields(
             )
         fields += ("payload", encoded)
     return fields
+
+
+def _checked_text(name: str, value: str) -> str:
+    if not isinstance(value, str):
+        raise UsageError(f"{name} {value!r} is no text; pass a str")
+    try:
+        value.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        raise UsageError(f"{name} {value!r} holds half of a surrogate pair, which is no character") from None
+    return value
 
 
 def written_priority(priority: float | None) -> str:

@@ -44,7 +44,8 @@ def report(error: BaseException, *, verbose: bool) -> int:
         _say("".join(traceback.format_exception(error)).rstrip())
     code = code_of(error)
     if code == INTERNAL:
-        _say(f"ocrq: {type(error).__name__}: {error}\nThis is a bug in ocrq, or in a plugin; -v shows where it happened.")
+        _say(f"ocrq: {type(error).__name__}: {error}")
+        _say("This is a bug in ocrq, or in a plugin; -v shows where it happened.")
     else:
         _say(f"ocrq: {error}")
     return code

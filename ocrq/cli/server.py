@@ -25,7 +25,7 @@ from .session import Session, json_option, verbosity_options
 @verbosity_options
 @json_option
 @click.pass_obj
-def server(session: Session, *, stop: bool, status: bool) -> int:
+def server(session: Session, *, stop: bool, status: bool) -> int:  # noqa: RET503  # the last call does not return
     """Run the embedded server in the foreground.
 
     You need not: every command starts it in the background when no other server is set. There is one per data folder

@@ -237,7 +237,8 @@ def _attention(found: Overview) -> Iterable[str]:
         yield policy_warning(found.policy)
     for queue in found.queues:
         if queue.waiting and not queue.workers:
-            yield f"{queue.waiting} wait in queue {queue.name} and no worker takes from it; start one: ocrq worker {queue.name}"
+            start = f"ocrq worker {queue.name}"
+            yield f"{queue.waiting} wait in queue {queue.name} and no worker takes from it; start one: {start}"
     for worker in found.workers:
         if not worker.alive:
             yield f"worker {worker.id} has not been heard of for {worker.beat_age:.0f} s; its tasks go to others"

@@ -20,6 +20,7 @@ class Reader:
         self.troubles: list[str] = []
 
     def __call__(self, command: str, *arguments: Any) -> None:
+        """Ask for one more thing: a method of redis-py and its arguments."""
         getattr(self._pipeline, command)(*arguments)
 
     def replies(self) -> list[Any]:

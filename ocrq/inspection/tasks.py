@@ -1,4 +1,4 @@
-"""Lists of tasks, newest first, from the structures that hold them; completed and cancelled ones by a bounded search."""
+"""Lists of tasks, newest first, from the structures that hold them; ended ones by a bounded search."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def _search(broker: Broker, status: str | None, limit: int) -> tuple[list[str], 
         best = sorted(best, reverse=True)[:limit]
         if not cursor:
             return [task_id for _, task_id in best], ""
-    note = f"looked for ended tasks among {looked_at:,} keys only, there are more; `ocrq task show ID` finds any of them"
+    note = f"looked for ended tasks among {looked_at:,} keys, there are more; `ocrq task show ID` finds each of them"
     return [task_id for _, task_id in best], note
 
 

@@ -16,7 +16,7 @@ call('ZREM', dead, id)
 if call('ZREM', quarantine, id) == 1 then call('HDEL', reasons, id) end
 call('HDEL', key, 'completed_at', 'worker_id', 'started_at', 'progress', 'progress_message')
 call('PERSIST', key)
-call('HSET', key, 'status', 'pending', 'attempts', '0', 'crashes', '0')
+call('HSET', key, 'status', 'pending', 'attempts', '0', 'crashes', '0', 'worker_deaths', '0')
 put('RPUSH', id, f[2], f[3], list_prefix, priority_prefix)
 try('INCRBY', pending, 1)
 return 'done'

@@ -31,7 +31,8 @@ IDLE_SECONDS = 5.0  #: how long an idle child waits for the doorbell before it a
 BUFFER_SECONDS = 0.05  #: work claimed ahead is worth at most this much time
 MAX_BATCH = 100
 _TROUBLE_SECONDS = 1.0  #: pause after a refusal that trying again does not cure
-_MEMORY_CHECK_SECONDS = 0.5
+_MEMORY_CHECK_SECONDS = 0.5  #: after tasks so short that looking (10 us) would show, memory is looked at this often
+_SHORT_TASK = 0.002
 
 _log = logging.getLogger("ocrq.worker")
 
@@ -224,7 +225,7 @@ class _Child:
         if not settings.max_memory_mb:
             return False
         now = time.monotonic()
-        if now - self._memory_checked < _MEMORY_CHECK_SECONDS and took < _MEMORY_CHECK_SECONDS:
+        if took < _SHORT_TASK and now - self._memory_checked < _MEMORY_CHECK_SECONDS:
             return False
         self._memory_checked = now
         used = processes.resident_mb()
