@@ -128,19 +128,21 @@ class Link:
             self._connection.send_packed_command(packed if len(packed) == 1 else [b"".join(packed)], check_health=False)
             replies = [self._reply() for _ in packed]
             if arm:
-                del replies[-2]
+                self._tracking = not isinstance(replies.pop(-2), Exception)
             for i, reply in zip(list(open_calls), replies, strict=True):
-                refusal = self._load(calls[i]) if isinstance(reply, redis.exceptions.NoScriptError) else reply
-                if isinstance(refusal, Exception):
-                    trouble = self._refused(refusal)
-                elif refusal is not reply:
-                    continue  # the script is loaded now
+                if isinstance(reply, redis.exceptions.NoScriptError):
+                    self._load(calls[i])
+                elif isinstance(reply, Exception):
+                    trouble = self._refused(reply)
                 else:
                     answers[i] = calls[i].read(reply)
                     open_calls.remove(i)
         except (redis.ConnectionError, redis.TimeoutError, OSError) as error:
-            self._connection.disconnect()
-            return translate(error, self._url)
+            trouble = translate(error, self._url)
+        except redis.ResponseError as error:  # SCRIPT LOAD was refused
+            trouble = self._refused(error)
+        if trouble is not None:
+            self._connection.disconnect()  # a demoted server stays one for ever; a new connection finds the right one
         return trouble
 
     def _reply(self) -> Any:
@@ -149,17 +151,15 @@ class Link:
         except redis.ResponseError as error:
             return error
 
-    def _load(self, call: Call[Any]) -> Any:
+    def _load(self, call: Call[Any]) -> None:
         self._connection.send_packed_command([pack(("SCRIPT", "LOAD", call.script.source))], check_health=False)
-        return self._reply()
+        self._connection.read_response()
 
     def _refused(self, reply: Exception) -> OcrqError:
         """The error for a refusal if it may pass; raised if it will not."""
         error = translate(reply, self._url)
         if not isinstance(reply, _PASSING_CLASSES) and str(reply).split(" ", 1)[0] not in _PASSING:
             raise error from reply
-        # a demoted or moved server stays wrong for ever; a new connection finds the right one
-        self._connection.disconnect()
         return error
 
     def _connect(self) -> None:

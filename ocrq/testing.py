@@ -1,11 +1,11 @@
 """For tests of handlers: a task without a server. Floor 2.
 
-    from ocrq.testing import make_task
+from ocrq.testing import make_task
 
-    def test_receipt():
-        task = make_task("receipt", file=Path("receipt.png"), language="en")
-        assert receipt(task)["word_count"] > 0
-        assert task.reports[-1] == (1.0, "page 1 of 1")
+def test_receipt():
+    task = make_task("receipt", file=Path("receipt.png"), language="en")
+    assert receipt(task)["word_count"] > 0
+    assert task.reports[-1] == (1.0, "page 1 of 1")
 """
 
 from __future__ import annotations

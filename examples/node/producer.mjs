@@ -9,7 +9,7 @@ import { createClient } from 'redis';
 
 const [processor, fileId = ''] = process.argv.slice(2);
 const url = process.env.REDIS_URL ?? 'redis://localhost:6379';
-const where = url.startsWith('unix://') ? { socket: { path: url.slice('unix://'.length) } } : { url };
+const where = url.startsWith('unix://') ? { socket: { path: decodeURIComponent(url.slice(7)) } } : { url };
 const client = await createClient(where).connect();
 const subscriber = await client.duplicate().connect();
 

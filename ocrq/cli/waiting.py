@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -84,7 +83,7 @@ def _changes(
 
 
 def _read(broker: Broker, task_ids: Sequence[str]) -> Iterator[Seen]:
-    for chunk in itertools.batched(task_ids, _CHUNK) if hasattr(itertools, "batched") else _batched(task_ids):
+    for chunk in _batched(task_ids):
         pipeline = broker.client.pipeline(transaction=False)
         for task_id in chunk:
             pipeline.hmget(broker.keys.data(task_id), list(_FIELDS))

@@ -73,17 +73,13 @@ def list_tasks(broker: Broker, *, status: str | None = None, queue: str | None =
 
 def quarantined(broker: Broker, limit: int) -> list[TaskRow]:
     """The newest elements in quarantine."""
-    entries: list[tuple[str, float]] = broker.send(
-        broker.client.zrevrange, broker.keys.quarantine, 0, limit - 1, True
-    )
+    entries: list[tuple[str, float]] = broker.send(broker.client.zrevrange, broker.keys.quarantine, 0, limit - 1, True)
     if not entries:
         return []
     reasons: list[str | None] = broker.send(
         broker.client.hmget, broker.keys.reasons, [element for element, _ in entries]
     )
-    return [
-        _quarantined_row(element, score, reason) for (element, score), reason in zip(entries, reasons, strict=True)
-    ]
+    return [_quarantined_row(element, score, reason) for (element, score), reason in zip(entries, reasons, strict=True)]
 
 
 def quarantine_row(broker: Broker, element: str) -> TaskRow | None:

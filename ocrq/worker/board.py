@@ -27,6 +27,8 @@ _ENTRY = struct.Struct("=ddH")  # deadline, started, length of id; the id follow
 _MAX_ID = 512
 _ENTRY_SIZE = _ENTRY.size + _MAX_ID + 6
 
+_FORGET_SECONDS = 24 * 3600
+
 STARTING, IDLE, BUSY, GONE = range(4)
 
 
@@ -50,8 +52,12 @@ class Board:
         self.slots = [Slot(memory, worker_id, index, entries) for index in range(slots)]
 
     @classmethod
-    def create(cls, folder: Path, worker_id: str, *, slots: int, entries: int) -> Board:
-        """A new board, locked by this process until it ends. `entries`: tasks that a process may run at a time."""
+    def create(cls, folder: Path, worker_id: str, *, server: str, slots: int, entries: int) -> Board:
+        """A new board, locked by this process until it ends.
+
+        `server` tells boards of different servers and namespaces apart; `entries`: tasks that a process may run at a
+        time.
+        """
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         path = folder / f"{worker_id}.board"
         # locked before it is visible under its name, or a neighbour could take it for a dead worker's
@@ -60,9 +66,16 @@ class Board:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         size = _HEADER + slots * _slot_size(entries)
         os.ftruncate(file, size)
-        about = json.dumps({"worker_id": worker_id, "slots": slots, "entries": entries, "boot": _boot_time()}).encode()
+        about = {
+            "worker_id": worker_id,
+            "server": server,
+            "slots": slots,
+            "entries": entries,
+            "boot": _boot_time(),
+        }
+        encoded = json.dumps(about).encode()
         memory = mmap.mmap(file, size)
-        memory[: len(_MAGIC) + 4 + len(about)] = _MAGIC + struct.pack("=I", len(about)) + about
+        memory[: len(_MAGIC) + 4 + len(encoded)] = _MAGIC + struct.pack("=I", len(encoded)) + encoded
         draft.rename(path)
         return cls(path, file, memory, worker_id, slots, entries)
 
@@ -89,6 +102,11 @@ class Board:
     def boot_time(self) -> float:
         """When the host had booted when the board was made, unix seconds."""
         return float(_about(self._memory).get("boot", 0))
+
+    @property
+    def server(self) -> str:
+        """What `create` was given."""
+        return str(_about(self._memory).get("server", ""))
 
     def remove(self) -> None:
         """Delete the file and let go of the lock."""
@@ -169,7 +187,9 @@ class Slot:
 
     @property
     def state(self) -> int:
-        """STARTING, IDLE, BUSY or GONE."""
+        """_FORGET_SECONDS = 24 * 3600
+
+        STARTING, IDLE, BUSY or GONE."""
         return int(self._head()[2])
 
     @property
@@ -194,13 +214,21 @@ class Slot:
         return self._base + _SLOT_HEAD.size + entry * _ENTRY_SIZE
 
 
-def orphans(folder: Path, own: str) -> Iterator[Board]:
-    """Boards whose owners are gone, each locked by us: give back what they held, then `remove` them."""
+def orphans(folder: Path, own: str, server: str) -> Iterator[Board]:
+    """Boards of this server whose owners are gone, each locked by us: give back what they held, then `remove` them.
+
+    Boards of other servers are left to workers of those, for a day.
+    """
     for path in folder.glob("*.board") if folder.is_dir() else ():
-        if path.stem != own:
-            board = Board.adopt(path)
-            if board is not None:
-                yield board
+        board = Board.adopt(path) if path.stem != own else None
+        if board is None:
+            continue
+        if board.server == server:
+            yield board
+        elif time.time() - path.stat().st_mtime > _FORGET_SECONDS:
+            board.remove()
+        else:
+            board.release()
 
 
 def same_boot(board: Board) -> bool:

@@ -149,7 +149,7 @@ class _Keeper:
         _say_reaped(reaped)
 
     def _bury_orphans(self) -> None:
-        for board in orphans(self._folder, self._options.worker_id):
+        for board in orphans(self._folder, self._options.worker_id, self._options.server):
             told = same_boot(board)
             try:
                 for slot in board.slots:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import secrets
@@ -10,6 +11,7 @@ from dataclasses import dataclass, field
 
 from ..errors import UsageError
 from ..settings import Settings
+from ..text import redact
 
 EXIT_DONE, EXIT_RECYCLE, EXIT_CANNOT_START = 0, 3, 78  #: exit codes of a child
 
@@ -32,9 +34,12 @@ class WorkerOptions:
     verbosity: int = 0
     json_logs: bool = False
     worker_id: str = field(init=False)
+    server: str = field(init=False)  #: tells servers and namespaces apart, without secrets
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
             raise UsageError(f"worker name {self.name!r} is not usable; take 1 to 64 letters, digits, '_', '.' or '-'")
         # names are reused after a restart; what an old worker of the name still holds must not look like ours
         object.__setattr__(self, "worker_id", f"{self.name}-{os.getpid()}-{secrets.token_hex(3)}")
+        place = f"{redact(self.url)} {self.settings.namespace}"
+        object.__setattr__(self, "server", hashlib.sha256(place.encode()).hexdigest()[:16])

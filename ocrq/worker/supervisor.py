@@ -57,7 +57,11 @@ class _Supervisor:
         self._options = options
         self._folder = Path(options.settings.data_dir) / "run"
         self._board = Board.create(
-            self._folder, options.worker_id, slots=options.processes, entries=max(1, options.concurrency)
+            self._folder,
+            options.worker_id,
+            server=options.server,
+            slots=options.processes,
+            entries=options.concurrency,
         )
         self._places = [_Place(slot) for slot in self._board.slots]
         self._keeper_pid = 0
