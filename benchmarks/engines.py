@@ -54,25 +54,17 @@ class PageTask:
 
 
 def rapidocr_alone() -> Alone:
-    """rapidocr without word boxes, so that what the plugin adds for words counts as overhead."""
+    """The library rapidocr without word boxes, so that what the plugin adds for words counts as overhead."""
     import numpy as np
-    from ocrq_rapidocr.engine import MAX_SIDE
+    from ocrq_rapidocr.model import OPTIONS
     from rapidocr import RapidOCR
 
-    options = {
-        "EngineConfig.onnxruntime.intra_op_num_threads": 1,
-        "EngineConfig.onnxruntime.inter_op_num_threads": 1,
-        "Global.use_cls": False,
-        "Global.max_side_len": MAX_SIDE,
-        "Global.log_level": "error",
-        "Rec.rec_batch_num": 1,
-    }
-    ocr = RapidOCR(params=options)
+    ocr: Any = RapidOCR(params=OPTIONS | {"Global.return_word_box": False})
     return lambda image: "\n".join(ocr(np.ascontiguousarray(np.asarray(image)[..., ::-1])).txts or ())
 
 
 def tesseract_alone() -> Alone:
-    """tesserocr as its documentation shows it: a Pillow image in, text out."""
+    """The library tesserocr as its documentation shows it: a Pillow image in, text out."""
     import tesserocr
     from ocrq_tesseract import tessdata
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from .cli import commands, exits
+from .cli import PipeClosedError, commands, exits
 from .cli.session import Session
 
 
@@ -17,7 +17,7 @@ def main() -> int:
     try:
         code = commands.main(prog_name="ocrq", standalone_mode=False, obj=session)
         sys.stdout.flush()
-    except BrokenPipeError:
+    except (BrokenPipeError, PipeClosedError):
         # The reader (`| head`) has seen enough. Python would complain once more at its own last flush.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return exits.PIPE_CLOSED

@@ -64,8 +64,8 @@ def _sentinel(endpoint: Endpoint, options: dict[str, Any]) -> redis.Redis:
         asking |= {"ssl": True} | {name: value for name, value in options.items() if name.startswith("ssl_")}
         options["ssl"] = True
     asking |= endpoint.sentinel_options
-    sentinel = Sentinel(endpoint.hosts, sentinel_kwargs=asking, **options)  # type: ignore[no-untyped-call]  # redis-py's
-    return cast("redis.Redis", sentinel.master_for(endpoint.service))  # type: ignore[no-untyped-call]
+    sentinel = Sentinel(endpoint.hosts, sentinel_kwargs=asking, **options)
+    return cast("redis.Redis", sentinel.master_for(endpoint.service))
 
 
 def _cluster(endpoint: Endpoint, options: dict[str, Any]) -> redis.Redis:
@@ -74,7 +74,7 @@ def _cluster(endpoint: Endpoint, options: dict[str, Any]) -> redis.Redis:
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     cluster = RedisCluster(
         url=f"{'rediss' if endpoint.tls else 'redis'}://{address}",
-        startup_nodes=[ClusterNode(*node) for node in endpoint.hosts[1:]],  # type: ignore[no-untyped-call]
+        startup_nodes=[ClusterNode(*node) for node in endpoint.hosts[1:]],
         connection_pool_class=PackingPool,
         socket_keepalive=True,
         **options,

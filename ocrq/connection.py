@@ -10,7 +10,7 @@ redis-py takes 160 ms to import, so `ocrq.clients`, which builds on it, is impor
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ocrq import embedded
 from ocrq.endpoint import Endpoint, parse_url
@@ -22,10 +22,22 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import redis
+    from redis.connection import ConnectionPool
 
     from ocrq.settings import Settings
 
-__all__ = ["Endpoint", "client", "connect", "guarded", "is_transient", "parse_url", "redact", "server_url", "translate"]
+__all__ = [
+    "Endpoint",
+    "client",
+    "connect",
+    "guarded",
+    "is_transient",
+    "parse_url",
+    "pool_for",
+    "redact",
+    "server_url",
+    "translate",
+]
 
 
 def server_url(settings: Settings, announce: Callable[[str], None]) -> str:
@@ -53,3 +65,14 @@ def client(url: str, *, namespace: str, **options: Any) -> redis.Redis:
 
     with guarded(url):
         return clients.build(endpoint, options)
+
+
+def pool_for(client: redis.Redis, key: str) -> ConnectionPool:
+    """The pool whose connections reach the server of `key`, for a raw connection of one's own.
+
+    In a cluster that is the node of the key's slot as last seen; after a MOVED reply make the client look again
+    (`client.nodes_manager.initialize()`), then ask anew.
+    """
+    node_of = getattr(client, "get_node_from_key", None)  # a RedisCluster in disguise, see `ocrq.clients`
+    owner = client.get_redis_connection(node_of(key)) if node_of is not None else client  # type: ignore[attr-defined]
+    return cast("ConnectionPool", owner.connection_pool)

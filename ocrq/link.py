@@ -11,30 +11,20 @@ import random
 import select
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-import hiredis
 import redis
 
-from .connection import translate
+from .connection import is_transient, pool_for, translate
 from .errors import OcrqError
 from .transitions import Call
 
 if TYPE_CHECKING:
     from redis.connection import AbstractConnection
 
-#: Refusals that pass by themselves: the call is sent again. All others are somebody's mistake and are raised.
-_PASSING = frozenset(
-    "LOADING BUSY READONLY MASTERDOWN CLUSTERDOWN TRYAGAIN NOREPLICAS MISCONF OOM UNBLOCKED MOVED ASK".split()
-)
-_PASSING_CLASSES = (  # redis-py takes the first word off the messages of some
-    redis.exceptions.ReadOnlyError,
-    redis.exceptions.BusyLoadingError,
-    redis.exceptions.OutOfMemoryError,
-    redis.exceptions.ClusterError,
-    redis.exceptions.AuthenticationError,  # a password being rotated; at the start of a worker it is fatal, not here
-)
+# The keys that the next command reads are watched: said before each such command (OPTIN), in its packed form.
+_CACHING = b"*3\r\n$6\r\nCLIENT\r\n$7\r\nCACHING\r\n$3\r\nYES\r\n"
 _FIRST_DELAY, _LAST_DELAY = 0.02, 2.0
 _POLL_SECONDS = 0.1  #: how often a server without CLIENT TRACKING is asked for work
 
@@ -45,14 +35,20 @@ class Link:
     def __init__(
         self,
         client: redis.Redis,
+        key: str,
         *,
         url: str = "",
         listen: bool = False,
         giving_up: Callable[[], bool] = lambda: False,
         on_trouble: Callable[[OcrqError], None] = lambda _error: None,
     ) -> None:
-        """`giving_up` is asked before each further try; `on_trouble` is told of each failed one."""
-        self._connection = cast("AbstractConnection", client.connection_pool.make_connection())
+        """`key`: any key of the namespace, for Redis Cluster to tell which node has them all.
+
+        `giving_up` is asked before each further try; `on_trouble` is told of each failed one.
+        """
+        self._client = client
+        self._key = key
+        self._connection = self._made()
         self._url = url
         self._listen = listen
         self._tracking = False
@@ -66,10 +62,10 @@ class Link:
         """False when the server knows no CLIENT TRACKING, so that waiting means asking again and again."""
         return self._tracking
 
-    def exchange(self, *calls: Call[Any], arm: bool = False) -> list[Any]:
+    def exchange(self, *calls: Call[Any], arm: int = 0) -> list[Any]:
         """Send the calls in one round trip and return what they say, however often that has to be tried.
 
-        `arm` makes the doorbell ring when a key that the last call read changes afterwards. Raises OcrqError for a
+        `arm` makes the doorbell ring when a key that the last so many calls read changes afterwards. Raises OcrqError for a
         refusal that trying again cannot cure, and the last trouble once `giving_up()` says so.
         """
         answers: list[Any] = [None] * len(calls)
@@ -92,7 +88,7 @@ class Link:
 
         True when it is worth asking for work again.
         """
-        self._read_pushes()  # one that came together with a reply is read already: poll would not see it
+        # self._read_pushes()  # one that came together with a reply is read already: poll would not see it
         if self._rung or not self._connection.is_connected:
             self._rung = False
             return True
@@ -114,21 +110,22 @@ class Link:
         """Close the connection."""
         self._connection.disconnect()
 
-    def _try(
-        self, calls: Sequence[Call[Any]], open_calls: list[int], answers: list[Any], arm: bool
-    ) -> OcrqError | None:
+    def _try(self, calls: Sequence[Call[Any]], open_calls: list[int], answers: list[Any], arm: int) -> OcrqError | None:
         """One round trip for the calls without an answer; returns the trouble it ran into."""
         trouble: OcrqError | None = None
         try:
             self._connect()
-            arm = arm and self._tracking
-            packed = [pack(calls[i].command) for i in open_calls]
-            if arm:
-                packed.insert(len(packed) - 1, pack(("CLIENT", "CACHING", "YES")))
-            self._connection.send_packed_command(packed if len(packed) == 1 else [b"".join(packed)], check_health=False)
-            replies = [self._reply() for _ in packed]
-            if arm:
-                self._tracking = not isinstance(replies.pop(-2), Exception)
+            armed = [self._tracking and i >= len(calls) - arm for i in open_calls]
+            packed = [
+                (_CACHING if bell else b"") + self._pack(calls[i].command)
+                for i, bell in zip(open_calls, armed, strict=True)
+            ]
+            self._connection.send_packed_command([b"".join(packed)], check_health=False)
+            replies = []
+            for bell in armed:
+                if bell:
+                    self._tracking = not isinstance(self._reply(), Exception)
+                replies.append(self._reply())
             for i, reply in zip(list(open_calls), replies, strict=True):
                 if isinstance(reply, redis.exceptions.NoScriptError):
                     self._load(calls[i])
@@ -145,6 +142,12 @@ class Link:
             self._connection.disconnect()  # a demoted server stays one for ever; a new connection finds the right one
         return trouble
 
+    def _made(self) -> AbstractConnection:
+        return cast("AbstractConnection", pool_for(self._client, self._key).make_connection())
+
+    def _pack(self, command: Sequence[Any]) -> bytes:
+        return b"".join(self._connection.pack_command(*command))
+
     def _reply(self) -> Any:
         try:
             return self._connection.read_response()
@@ -152,14 +155,21 @@ class Link:
             return error
 
     def _load(self, call: Call[Any]) -> None:
-        self._connection.send_packed_command([pack(("SCRIPT", "LOAD", call.script.source))], check_health=False)
+        command = self._pack(("SCRIPT", "LOAD", call.script.source))
+        self._connection.send_packed_command([command], check_health=False)
         self._connection.read_response()
 
     def _refused(self, reply: Exception) -> OcrqError:
         """The error for a refusal if it may pass; raised if it will not."""
         error = translate(reply, self._url)
-        if not isinstance(reply, _PASSING_CLASSES) and str(reply).split(" ", 1)[0] not in _PASSING:
+        moved = isinstance(reply, redis.exceptions.AskError)
+        # a password may be on its way to being changed; at the start of a worker that is fatal, here it is not
+        if not (moved or is_transient(reply) or isinstance(reply, redis.exceptions.AuthenticationError)):
             raise error from reply
+        if moved:
+            self._connection.disconnect()
+            self._client.nodes_manager.initialize()  # type: ignore[attr-defined]  # only a cluster says MOVED
+            self._connection = self._made()
         return error
 
     def _connect(self) -> None:
@@ -189,13 +199,3 @@ class Link:
         except (redis.ConnectionError, redis.TimeoutError, OSError):
             self._connection.disconnect()
             self._rung = True
-
-
-def pack(command: Iterable[Any]) -> bytes:
-    """A command as the wire wants it; text that came from foreign bytes goes back as the same bytes."""
-    arguments = tuple(command)
-    try:
-        return bytes(hiredis.pack_command(arguments))
-    except UnicodeEncodeError:
-        arguments = tuple(arg.encode("utf-8", "surrogateescape") if isinstance(arg, str) else arg for arg in arguments)
-        return bytes(hiredis.pack_command(arguments))

@@ -79,6 +79,11 @@ class Processor:
 
     delay = enqueue
 
+    @property
+    def is_loaded(self) -> bool:
+        """Whether tasks can be run now."""
+        return True
+
     def load(self) -> None:
         """Make the processor ready: called once per worker process before its first task."""
 
@@ -101,6 +106,11 @@ class EngineProcessor(Processor):
         super().__init__(name, lambda task: run_engine(engine, task, limits), Options())
         self.engine = engine
         self._loaded = False
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether the engine has its models."""
+        return self._loaded
 
     def load(self) -> None:
         """Load the engine's models."""

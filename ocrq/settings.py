@@ -58,7 +58,6 @@ class Settings:
     """Every setting with its default; `load_settings` fills it, `explain` tells where each value came from."""
 
     redis_url: str | None = _setting(None, values.redis_url, "server; none: the embedded one", secret=True)
-    cache_url: str | None = _setting(None, values.redis_url, "server for caches; none: the same", secret=True)
     namespace: str = _setting("ocr", values.namespace, "first part of every key; {ocr} for Redis Cluster")
     data_dir: Path = field(
         default_factory=default_data_dir,

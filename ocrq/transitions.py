@@ -117,10 +117,10 @@ class Reaped(NamedTuple):
 
 
 class Extended(NamedTuple):
-    """Leases renewed, and (slot, task id, "lost" or "cancelled") for what a slot must stop working on."""
+    """Leases renewed, and (slot, task id) of what the slots hold no more."""
 
     renewed: int
-    stops: list[tuple[str, str, str]]
+    lost: list[tuple[str, str]]
 
 
 class Promoted(NamedTuple):
@@ -129,6 +129,14 @@ class Promoted(NamedTuple):
     promoted: int
     repaired: int
     next_ms: int | None
+
+
+class Tidied(NamedTuple):
+    """Tasks waiting in all queues, and how many dead letters and quarantined elements were forgotten for their age."""
+
+    waiting: int
+    dead: int
+    quarantined: int
 
 
 class Transitions:
@@ -212,6 +220,10 @@ class Transitions:
         """Renew what these worker processes hold."""
         return self._call("extend", _read_extended, rest=slots, lease_ms=_ms(self._settings.lease_seconds))
 
+    def stops(self, slots: Sequence[str]) -> Call[list[tuple[str, str]]]:
+        """(slot, task id) of what was cancelled while these processes ran it; each is told once."""
+        return self._call("stops", _read_pairs, rest=slots)
+
     def promote(self) -> Call[Promoted]:
         """Move due tasks into their queues."""
         return self._call("promote", _read_promoted, limit=BATCH, repair_ms=REPAIR_MS)
@@ -242,11 +254,26 @@ class Transitions:
         rest = [value for report in reports for value in report]
         return self._call("progress", _same, rest=rest, unit=self._settings.time_unit)
 
+    def tidy(self) -> Call[Tidied]:
+        """Reconcile the counter of waiting tasks, forget what has outlived its time."""
+        return self._call(
+            "tidy",
+            _read_tidied,
+            queue=self.keys.queue(),
+            priority=self.keys.priority(),
+            keep_seconds=self._settings.failed_days * 86400,
+            limit=BATCH,
+        )
+
     def beat(self, worker_id: str, seconds: int, fields: Sequence[str]) -> Call[int]:
         """A worker's heartbeat; the reply is the number of workers alive."""
         return self._call(
             "beat", int, rest=fields, worker=self.keys.worker(worker_id), worker_id=worker_id, seconds=seconds
         )
+
+    def part(self, worker_id: str) -> Call[int]:
+        """A worker's farewell."""
+        return self._call("part", int, worker=self.keys.worker(worker_id), worker_id=worker_id)
 
     def _reap(self, slot: str, reason: str, running: Sequence[str], *, alone: bool) -> Call[tuple[bool, list[Reaped]]]:
         return self._call(
@@ -291,11 +318,19 @@ def _read_claim(reply: Any) -> Claim:
 
 
 def _read_extended(reply: Any) -> Extended:
-    return Extended(reply[0], [(slot, id_, why) for slot, id_, why in reply[1]])
+    return Extended(reply[0], _read_pairs(reply[1]))
+
+
+def _read_pairs(reply: Any) -> list[tuple[str, str]]:
+    return [(slot, id_) for slot, id_ in reply]
 
 
 def _read_promoted(reply: Any) -> Promoted:
     return Promoted(reply[0], reply[1], reply[2] if reply[2] >= 0 else None)
+
+
+def _read_tidied(reply: Any) -> Tidied:
+    return Tidied(*reply)
 
 
 def _read_reaped(reply: Any) -> tuple[bool, list[Reaped]]:

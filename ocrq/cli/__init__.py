@@ -7,6 +7,7 @@ imported inside its function: `ocrq --help` loads click and nothing else (redis 
 from __future__ import annotations
 
 from importlib import import_module
+from typing import Any
 
 import click
 
@@ -26,6 +27,10 @@ COMMANDS = {
 }
 
 
+class PipeClosedError(Exception):
+    """Whoever read stdout has gone; unlike BrokenPipeError no business of click's, which would make it exit code 1."""
+
+
 class LazyGroup(click.Group):
     """A group whose commands are imported when they are wanted; their list needs none of them."""
 
@@ -39,6 +44,13 @@ class LazyGroup(click.Group):
             return None
         command: click.Command = getattr(import_module(f".{cmd_name}", __name__), cmd_name)
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command. Raises PipeClosedError for BrokenPipeError."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise PipeClosedError from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """The list in `ocrq --help`."""

@@ -45,8 +45,7 @@ def as_text(task: Task, result: str | None, *, now: float) -> str:
         lines.append(_line("payload", _shortened(json.dumps(task.payload, ensure_ascii=False))))
     if task.error:
         lines.append(_line("error", f"{task.error_type}: {task.error}"))
-    for entry in task.history:
-        lines.append(_line(f"attempt {entry.get('attempt', '?')}", _attempt(entry, now)))
+    lines.extend(_line(f"attempt {entry.get('attempt', '?')}", _attempt(entry, now)) for entry in task.history)
     return "".join(lines) + _result(task, result)
 
 

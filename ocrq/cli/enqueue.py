@@ -21,7 +21,7 @@ _OPTIONS = {"file_id": "--file-id", "user_id": "--user", "priority": "--priority
 
 @click.command(
     epilog=examples(
-        "ocrq enqueue echo text=hello",
+        "ocrq enqueue thumbnail path=scans/7.png",
         'ocrq enqueue resize width:=800 formats:=\'["png", "webp"]\'   := takes JSON',
         "ocrq enqueue receipt --file-id f1 --user u1 --priority 8 --wait",
         "ocrq enqueue report --in 3600 --task-id report-2026-11",

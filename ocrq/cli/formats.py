@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 import time
 from collections.abc import Sequence
 
 from ..text import printable
 
 _UNITS = ((86400.0, "d"), (3600.0, "h"), (60.0, "min"))
-_LONGEST_CELL = 60
+_LONGEST_CELL = 120
 
 
 def duration(seconds: float) -> str:
@@ -38,16 +40,17 @@ def ago(at: float | None, now: float) -> str:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Columns as wide as they need to be, the last one free; foreign text escaped and shortened."""
-    last = len(head) - 1
-    lines = [list(head), *([_cell(text, index == last) for index, text in enumerate(row)] for row in rows)]
+    """Columns as wide as they need to be, foreign text escaped and shortened; on a terminal no line breaks."""
+    lines = [list(head), *([_cell(text) for text in row] for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
-    return "".join(
-        "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip() + "\n" for line in lines
-    )
+    columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
+    shown = []
+    for line in lines:
+        text = "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        shown.append(text if not columns or len(text) <= columns else text[: columns - 1] + "…")
+    return "\n".join(shown) + "\n"
 
 
-def _cell(text: str, is_last: bool) -> str:
+def _cell(text: str) -> str:
     shown = printable(text) or "-"
-    limit = 2 * _LONGEST_CELL if is_last else _LONGEST_CELL
-    return shown if len(shown) <= limit else shown[: limit - 1] + "…"
+    return shown if len(shown) <= _LONGEST_CELL else shown[: _LONGEST_CELL - 1] + "…"

@@ -79,8 +79,8 @@ def _text(now: Overview, before: Overview | None) -> str:
                 for queue in now.queues
             ],
         ),
-        f"\nrunning {now.running:,}, scheduled {now.scheduled:,}, failed for good {now.dead:,}, "
-        f"quarantined {now.quarantined:,}\n",
+        f"\nrunning {now.running:,}, scheduled {now.scheduled:,}, ",
+        f"failed for good {now.dead:,}, quarantined {now.quarantined:,}\n",
         f"today {now.completed_today:,} completed, {now.failed_today:,} failed{mean}{rate}\n",
         f"ever {now.total:,} enqueued, {now.completed:,} completed, {now.failed:,} failed\n\n",
     ]

@@ -23,6 +23,7 @@ class Progress:
         self._names = names
         self._shares = dict.fromkeys(names, 0.0)
         self._ended = self._failed = 0
+        self._speaker = ""  # the task whose message is shown
         self._bar: Any = None
         if enabled and sys.stderr.isatty():
             from tqdm import tqdm  # 40 ms
@@ -40,13 +41,15 @@ class Progress:
 
     def show(self, changed: list[Seen]) -> None:
         """Take in what has changed and draw the bar."""
-        message = ""
+        message = None
         for seen in changed:
             self._shares[seen.id] = 1.0 if seen.ended else seen.progress
             self._ended += seen.ended
             self._failed += seen.ended and seen.status != "completed"
             if seen.message and not seen.ended:
-                message = f"{self._names[seen.id]}: {seen.message}"
+                self._speaker, message = seen.id, f"{self._names[seen.id]}: {seen.message}"
+            elif seen.ended and seen.id == self._speaker:
+                self._speaker, message = "", ""
         if self._bar is not None:
             self._bar.n = sum(self._shares.values())
             self._describe(message)
@@ -67,9 +70,9 @@ class Progress:
             self._bar.close()
             self._bar = None
 
-    def _describe(self, message: str) -> None:
+    def _describe(self, message: str | None) -> None:
         failed = f", {self._failed} failed" if self._failed else ""
         self._bar.set_description_str(f"{self._ended}/{len(self._names)} done{failed}", refresh=False)
-        if message:
+        if message is not None:
             self._bar.set_postfix_str(printable(message)[-_LONGEST_MESSAGE:], refresh=False)
         self._bar.refresh()

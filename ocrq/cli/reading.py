@@ -174,7 +174,7 @@ def _summary(result: Any) -> str:
         if isinstance(count, int):
             parts.append(f"{count} {one}{'' if count == 1 else 's'}")
     if isinstance(result.get("confidence"), (int, float)):
-        parts.append(f"confidence {result['confidence']:.2f}")
+        parts.append(f"confidence {result['confidence']:.3f}")
     if isinstance(result.get("processing_time_ms"), (int, float)):
         parts.append(f"{result['processing_time_ms'] / 1000:.1f} s")
     return ", ".join(parts) or "done"

@@ -25,7 +25,7 @@ from .session import Session, json_option, verbosity_options
 @verbosity_options
 @json_option
 @click.pass_obj
-def server(session: Session, *, stop: bool, status: bool) -> int:  # noqa: RET503  # the last call does not return
+def server(session: Session, *, stop: bool, status: bool) -> int:
     """Run the embedded server in the foreground.
 
     You need not: every command starts it in the background when no other server is set. There is one per data folder
@@ -46,7 +46,7 @@ def server(session: Session, *, stop: bool, status: bool) -> int:  # noqa: RET50
         return exits.DONE
     if session.settings().redis_url:
         session.warn("note: a server of your own is set (see `ocrq config`), so other commands will not use this one")
-    embedded.run_foreground(data_dir)
+    return embedded.run_foreground(data_dir)
 
 
 def _show(session: Session, found: object) -> int:

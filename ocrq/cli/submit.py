@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -101,7 +102,7 @@ def _check_folder(out: Path) -> None:
         raise click.UsageError(f"--out {str(out)!r} cannot be a folder: there is a file of that name.") from None
 
 
-def _submit(queue: Queue, path: Path, processor: str, options: dict[str, object]) -> Submitted:
+def _submit(queue: Queue, path: Path, processor: str, options: Mapping[str, object]) -> Submitted:
     with path.open("rb") as file:
         file_id = queue.files.put(file, name=path.name)
     # a name of foreign bytes is kept readable, not refused

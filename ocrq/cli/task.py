@@ -91,7 +91,7 @@ def list_(session: Session, *, status: str | None, queue: str | None, limit: int
                 ago(row.created_at, now),
                 str(row.attempts),
                 row.name or row.file_id,
-                row.progress if row.status == "processing" else f"{row.error_type} {row.error}".strip(),
+                row.progress if row.status == "processing" else ": ".join(filter(None, (row.error_type, row.error))),
             )
             for row in listing.rows
         ]

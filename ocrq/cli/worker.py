@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import sys
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -37,8 +40,9 @@ if TYPE_CHECKING:
 @click.option("--grace", "grace_seconds", type=float, metavar="S", help="Seconds for running tasks when stopped.")
 @server_options
 @click.pass_obj
-def worker(  # noqa: PLR0913  # the options of the command line
+def worker(
     session: Session,
+    /,
     *,
     queues: tuple[str, ...],
     modules: tuple[str, ...],
@@ -59,6 +63,7 @@ def worker(  # noqa: PLR0913  # the options of the command line
     level = logging.WARNING if session.quiet else logging.DEBUG if session.verbosity else logging.INFO
     logs.setup("json" if session.json else settings.log_format, level=level)
     names = tuple(dict.fromkeys(checked_queue(queue) for queue in queues or ("default",)))
+    _check_modules(modules)
     url = _reachable(settings)
     from ..worker import supervisor
     from ..worker.options import WorkerOptions
@@ -78,6 +83,17 @@ def worker(  # noqa: PLR0913  # the options of the command line
             **({"name": name} if name else {}),
         )
     )
+
+
+def _check_modules(modules: tuple[str, ...]) -> None:
+    """Find misspelt names now, without importing anything: handlers are the children's. Raises UsageError."""
+    folder = str(Path.cwd())
+    if modules and folder not in sys.path:
+        sys.path.insert(0, folder)  # as the children do
+    for module in modules:
+        top = module.partition(".")[0]
+        if not all(part.isidentifier() for part in module.split(".")) or find_spec(top) is None:
+            raise click.UsageError(f"no module {module!r} to import, neither in this folder nor installed.")
 
 
 def _reachable(settings: Settings) -> str:

@@ -8,7 +8,7 @@ the one search that has no index. Foreign programs write here too, so a key of a
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -22,7 +22,7 @@ from ..task import read_count, read_number, read_time
 from .reader import Reader
 
 ALIVE_SECONDS = 35.0  #: a worker beats every ten seconds; after this without a beat it counts as gone
-MOST_QUEUES, MOST_WORKERS = 1000, 500
+MOST_QUEUES, MOST_WORKERS, MOST_RUNNING = 1000, 500, 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,10 @@ class QueueView:
 
 @dataclass(frozen=True, slots=True)
 class WorkerView:
-    """One worker as it describes itself; `beat_age` in seconds, `started_at` unix seconds."""
+    """One worker; `beat_age` in seconds, `started_at` unix seconds.
+
+    `running` and `busy` (how many of its processes) are what it holds leases of, claimed ahead or begun.
+    """
 
     id: str
     host: str
@@ -80,7 +83,7 @@ class Overview:
 
 
 def overview(broker: Broker) -> Overview:
-    """Read it all, in three round trips. Raises ServerUnreachable, PermissionDenied."""
+    """Read it all, in a few round trips. Raises ServerUnreachable, PermissionDenied."""
     now = server_time(broker)
     keys = broker.keys
     names = queue_names(broker)
@@ -141,11 +144,14 @@ def workers(broker: Broker, *, now: float | None = None) -> list[WorkerView]:
     )
     beats = [(worker, at - score / 1000) for worker, score in index]
     read = Reader(broker)
+    read("zrange", broker.keys.leases, 0, MOST_RUNNING - 1)
     for worker, _ in beats:
         read("hgetall", broker.keys.worker(worker))
+    leased, *about = read.replies()
+    held = _held(broker, leased or ())
     return [
-        _worker_view(worker, age, fields)
-        for (worker, age), fields in zip(beats, read.replies(), strict=True)
+        _worker_view(worker, age, fields, held.get(worker, []))
+        for (worker, age), fields in zip(beats, about, strict=True)
         if isinstance(fields, dict) and fields
     ]
 
@@ -216,7 +222,19 @@ def _queue_views(
     ]
 
 
-def _worker_view(worker: str, age: float, fields: Mapping[str, str]) -> WorkerView:
+def _held(broker: Broker, task_ids: Sequence[str]) -> dict[str, list[tuple[str, str]]]:
+    """Worker to (process, task id) of what it holds."""
+    read = Reader(broker)
+    for task_id in task_ids:
+        read("hget", broker.keys.data(task_id), "worker_id")
+    held: dict[str, list[tuple[str, str]]] = {}
+    for task_id, slot in zip(task_ids, read.replies(), strict=True):
+        if slot:  # worker.index.generation; the name of the worker may have dots too
+            held.setdefault(slot.rsplit(".", 2)[0], []).append((slot, task_id))
+    return held
+
+
+def _worker_view(worker: str, age: float, fields: Mapping[str, str], held: Sequence[tuple[str, str]]) -> WorkerView:
     return WorkerView(
         id=worker,
         host=fields.get("host", ""),
@@ -225,8 +243,8 @@ def _worker_view(worker: str, age: float, fields: Mapping[str, str]) -> WorkerVi
         queues=_names(fields.get("queues")),
         processes=read_count(fields.get("processes")),
         concurrency=read_count(fields.get("concurrency")),
-        busy=read_count(fields.get("busy")),
-        running=_names(fields.get("running")),
+        busy=len({slot for slot, _ in held}),
+        running=tuple(task_id for _, task_id in held),
         started_at=read_time(fields.get("started_at")),
         beat_age=max(0.0, age),
     )

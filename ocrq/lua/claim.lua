@@ -33,7 +33,7 @@ end
 
 local time, deadline = stamp(now, unit), now + tonumber(lease_ms)
 local looked_at, alone, taken_out = 0, false, 0
-local lease_args, held_args = {}, { '', nonce }
+local lease_args, held_args, mine = {}, { '', nonce }, {}
 
 local function reject(element, lane, score, reason, at)
   quarantine_element(quarantine, reasons, element, at or now, now, reason, lane.queue, score or '')
@@ -98,6 +98,7 @@ local function start(id, key, flat, f, lane, score, processor)
   lease_args[#lease_args + 1] = id
   held_args[#held_args + 1] = id
   held_args[#held_args + 1] = token .. ':' .. nonce
+  mine[id] = true
   claimed[#claimed + 1] = { id, token, flat }
   fair_after = fair_after - 1
 end
@@ -113,7 +114,7 @@ local function take(element, lane, score)
   local kind = type_of(key)
   if kind == 'none' then return reject(id, lane, score, 'no hash', now + tonumber(grace_ms)) end
   if kind ~= 'hash' then return reject(element, lane, score, 'hash key holds a ' .. kind) end
-  if call('ZSCORE', leases, id) then return duplicate(id) end
+  if mine[id] or call('ZSCORE', leases, id) then return duplicate(id) end
   why = too_big(key)
   if why then return reject(id, lane, score, why) end
   local flat = call('HGETALL', key)

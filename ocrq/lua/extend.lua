@@ -1,13 +1,13 @@
 -- Renew every lease that the given worker processes hold, and find out what they no longer hold.
 -- KEYS leases
--- PREFIX data_prefix held_prefix stop_prefix
+-- PREFIX data_prefix held_prefix
 -- ARGV lease_ms
 -- REST slots
--- RETURNS {renewed, {slot, id, "lost" or "cancelled"}...}
+-- RETURNS {renewed, {slot, id}... of what was lost}
 local bad = wrong_type(leases, 'zset')
 if bad then return bad end
 call('ZREM', leases, '') -- a write that is allowed when memory is out, so that the ZADDs behind it are
-local deadline, renewed, told = now_ms() + tonumber(lease_ms), 0, {}
+local deadline, renewed, lost = now_ms() + tonumber(lease_ms), 0, {}
 for i = REST, #ARGV do
   local slot = ARGV[i]
   local held = held_prefix .. slot
@@ -24,22 +24,11 @@ for i = REST, #ARGV do
           renewed = renewed + 1
         else
           call('HDEL', held, id)
-          told[#told + 1] = { slot, id, 'lost' }
+          lost[#lost + 1] = { slot, id }
         end
       end
     end
     call('EXPIRE', held, HELD_SECONDS)
   end
-  local stop = stop_prefix .. slot
-  if type_of(stop) == 'set' then
-    for _, id in ipairs(call('SMEMBERS', stop)) do
-      if call('ZSCORE', leases, id) then
-        call('SREM', stop, id) -- it runs again, so the word to stop was heard
-      else
-        told[#told + 1] = { slot, id, 'cancelled' }
-      end
-    end
-    if call('TTL', stop) > 60 then call('EXPIRE', stop, 60) end -- and told again: this reply may be lost
-  end
 end
-return { renewed, told }
+return { renewed, lost }

@@ -80,7 +80,7 @@ local function date_of(ms)
 end
 
 -- Adds finished tasks to counter and daily hash. A counter that a foreign program broke must not stop a task, so
--- errors are passed over here; maintenance and `ocrq doctor` show them.
+-- errors are passed over here.
 local function tally(counter, daily_prefix, now, field, n, duration_ms)
   try('INCRBY', counter, n)
   local daily = daily_prefix .. date_of(now)
@@ -105,8 +105,9 @@ local function notify(head, time, id, user_id, all, user_prefix, task_prefix)
 end
 
 -- JSON head of a notification about a task that ended without its worker's help.
-local function message_head(kind, id, f, status, error)
-  local m = cjson.encode({ type = kind, task_id = id, user_id = f.user_id or '', status = status, error = error })
+local function message_head(kind, id, f, status, error, error_type)
+  local m = cjson.encode({ type = kind, task_id = id, user_id = f.user_id or '', status = status, error = error,
+    error_type = error_type, attempts = error and count_of(f.attempts) or nil })
   return string.sub(m, 1, -2) .. ',"timestamp":'
 end
 

@@ -6,7 +6,7 @@
 -- PREFIX data_prefix held_prefix list_prefix priority_prefix daily_prefix user_channel_prefix task_channel_prefix notifications
 -- ARGV slot reason limit alone max_crashes max_deaths unit failed_seconds
 -- REST ids that the slot was running
--- RETURNS {1 when there is more, {id, "waiting", "dead", "released" or "quarantined", crashes, queue, processor, reason}...}
+-- RETURNS {1 when there is more, {id, "waiting", "dead", "released", "ended" or "quarantined", crashes, queue, processor, reason}...}
 local bad = wrong_type(leases, 'zset') or wrong_type(dead, 'zset') or wrong_type(quarantine, 'zset')
   or wrong_type(reasons, 'hash') or wrong_type(list_prefix, 'list')
 if bad then return bad end
@@ -26,7 +26,7 @@ local function crashed(id, key, f)
     call('HSET', key, 'status', 'failed', 'completed_at', time, 'error', error)
     call('ZADD', dead, now, id)
     call('EXPIRE', key, failed_seconds)
-    notify(message_head('task_failed', id, f, 'failed', error), time, id, f.user_id, notifications,
+    notify(message_head('task_failed', id, f, 'failed', error, 'Crash'), time, id, f.user_id, notifications,
       user_channel_prefix, task_channel_prefix)
     died, verdict = died + 1, 'dead'
   else
@@ -62,6 +62,11 @@ local function take_back(id, token, blame)
   if f.worker_id then
     local held = held_prefix .. f.worker_id
     if type_of(held) == 'hash' then call('HDEL', held, id) end
+  end
+  if f.status == 'completed' or f.status == 'failed' or f.status == 'cancelled' then -- a foreign program ended it
+    if call('TTL', key) < 0 then call('EXPIRE', key, TASK_SECONDS) end
+    out[#out + 1] = { id, 'ended', count_of(f.crashes), f.queue or 'default', f.processor or '', reason }
+    return
   end
   if blame then crashed(id, key, f) else released(id, key, f) end
 end

@@ -187,9 +187,7 @@ class Slot:
 
     @property
     def state(self) -> int:
-        """_FORGET_SECONDS = 24 * 3600
-
-        STARTING, IDLE, BUSY or GONE."""
+        """STARTING, IDLE, BUSY or GONE."""
         return int(self._head()[2])
 
     @property

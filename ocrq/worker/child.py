@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from pathlib import Path
@@ -44,8 +45,8 @@ def run(options: WorkerOptions, slot: Slot) -> int:
     stop = processes.StopSignal()
     try:
         child = _Child(options, slot, stop)
-    except (OcrqError, ImportError, SyntaxError) as error:
-        _log.error("cannot start: %s", error, exc_info=options.verbosity > 0 or not isinstance(error, OcrqError))
+    except Exception as error:
+        _log.error("cannot start: %s", _where(error), exc_info=options.verbosity > 0)  # noqa: TRY400
         return EXIT_CANNOT_START
     try:
         if options.concurrency > 1:
@@ -70,6 +71,7 @@ class _Child:
         keys = Keys(settings.namespace)
         link = Link(
             connection.client(options.url, namespace=settings.namespace),
+            keys.leases,
             url=options.url,
             listen=True,
             giving_up=stop.is_urgent,
@@ -104,7 +106,6 @@ class _Child:
                 continue
             self._slot.beat(BUSY)
             began = time.monotonic()
-            self._load(task.processor, quietly=True)
             outcome = self._executor.run(task)
             if outcome is not None:
                 self._settler.settle(outcome)
@@ -162,10 +163,9 @@ class _Child:
                         break
                     while self._settler.buffer:
                         task = self._settler.buffer.popleft()
-                        self._load(task.processor, quietly=True)
-                        job = loop.create_task(self._run_one(task, threads))
-                        running.add(job)
-                        job.add_done_callback(over)
+                        execution = loop.create_task(self._run_one(task, threads))
+                        running.add(execution)
+                        execution.add_done_callback(over)
                     worn_out = self._is_worn_out(0.0)
                 if running:
                     freed.clear()
@@ -208,13 +208,12 @@ class _Child:
 
     # -- both --------------------------------------------------------------------------------------------------
 
-    def _load(self, name: str, *, quietly: bool = False) -> None:
-        """Make a processor ready before its first task's time runs. `quietly`: the executor says what is wrong."""
+    def _load(self, name: str) -> None:
+        """Make a processor ready before the first claim."""
         try:
             self._registry.get(name).load()
         except Exception as error:
-            if not quietly:
-                raise OcrqError(f"processor {name!r} cannot be loaded: {error}") from error
+            raise OcrqError(f"processor {name!r} cannot be loaded: {error}") from error
 
     def _is_worn_out(self, took: float) -> bool:
         """Whether this process has done its share, by number of tasks or by memory."""
@@ -254,6 +253,14 @@ class _Child:
         if self._executor.in_handler:
             self._executor.in_handler = False  # once per task: the handler may need long to clean up
             raise SoftTimeout("the soft deadline has passed")
+
+
+def _where(error: Exception) -> str:
+    """An error in one line; of one in the user's own modules, also its place."""
+    if isinstance(error, OcrqError):
+        return str(error)
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{type(error).__name__}: {error} ({frames[-1].filename}:{frames[-1].lineno}; -v shows all of it)"
 
 
 def _import_modules(modules: tuple[str, ...]) -> None:

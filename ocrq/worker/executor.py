@@ -12,7 +12,7 @@ from concurrent.futures import Executor as Threads
 from typing import Any, BinaryIO
 
 from .. import telemetry
-from ..errors import LeaseLost, OcrqError, SoftTimeout, UnknownProcessor, UsageError
+from ..errors import LeaseLost, OcrqError, PermanentError, SoftTimeout, UsageError
 from ..files import FileStore
 from ..keys import Keys
 from ..processor import Processor, Registry
@@ -36,6 +36,8 @@ class WorkerPort:
 
     def open(self, task: Task) -> BinaryIO:
         """Open the document behind the task's file_id."""
+        if not task.file_id:
+            raise PermanentError(f"task {task.id} has no file: it was enqueued without file_id")
         return self._files.open(task.file_id)
 
     def progress(self, task: Task, fraction: float, message: str) -> None:
@@ -113,13 +115,24 @@ class Executor:
         return self._runner.run(processor.handler(task))
 
     def _processor(self, task: Task) -> Processor | Outcome:
+        """The task's processor, loaded; or, when nobody here can run it, the task set aside where people see it."""
         try:
             processor = self._registry.get(task.processor)
-        except UnknownProcessor as error:
-            return quarantined(task, error)
-        except OcrqError as error:  # a broken plugin: another worker may have a sound one
+            if not processor.is_loaded:
+                self._load(task, processor)
+        except OcrqError as error:
             return quarantined(task, error)
         return processor
+
+    def _load(self, task: Task, processor: Processor) -> None:
+        """Load a processor before its first task's time runs; the same hard deadline holds for that."""
+        entry = self._slot.start(task.id, time.monotonic() + self._timeout(processor))
+        try:
+            processor.load()
+        except Exception as error:
+            raise OcrqError(f"processor {processor.name!r} cannot be loaded: {error}") from error
+        finally:
+            self._slot.finish(entry)
 
     def _begin(self, task: Task, processor: Processor) -> tuple[int, float]:
         timeout = self._timeout(processor)

@@ -15,21 +15,23 @@ import select
 import socket
 import time
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from .. import connection, logs
 from .._version import __version__
 from ..errors import OcrqError
 from ..keys import WORKER_SECONDS, Keys
 from ..link import Link
-from ..transitions import Call, Extended, Promoted, Reaped, Transitions
+from ..transitions import Call, Extended, Promoted, Reaped, Tidied, Transitions
 from . import processes, trouble
 from .board import BUSY, GONE, Board, orphans, same_boot
 from .options import WorkerOptions
 
 BEAT_SECONDS = 10.0
+TIDY_SECONDS = 60.0
 ORPHANS_SECONDS = 1.0  #: how soon a worker that was killed on this host is noticed
 PROMOTE_AT_MOST = 0.05  #: a busy schedule is looked at no more often than this
 PROMOTE_AT_LEAST = 5.0
@@ -56,6 +58,7 @@ def run(options: WorkerOptions, board: Board, supervisor: socket.socket, folder:
         keeper.turn()
         if stop.is_urgent():
             break
+    keeper.part()
     return 0
 
 
@@ -73,6 +76,7 @@ class _Keeper:
         self._transitions = Transitions(settings, Keys(settings.namespace))
         self._link = Link(
             connection.client(options.url, namespace=settings.namespace),
+            self._transitions.keys.leases,
             url=options.url,
             listen=True,
             giving_up=lambda: True,  # one try a turn: deaths and deadlines come before an old renewal
@@ -80,12 +84,18 @@ class _Keeper:
         )
         self._renew_seconds = settings.lease_seconds / 3
         self._next_renewal = self._next_beat = self._next_reap = self._next_promotion = self._next_orphans = 0.0
+        self._next_tidying = time.monotonic() + TIDY_SECONDS * random.uniform(0.1, 1)
         self._started = time.time()
 
     @property
     def over(self) -> bool:
         """True when nothing is left to do here."""
         return bool(self._parting) and (not self._deaths or time.monotonic() - self._parting > 5.0)
+
+    def part(self) -> None:
+        """Say goodbye to the server."""
+        with suppress(OcrqError):  # else it forgets the worker by itself
+            self._exchange(self._transitions.part(self._options.worker_id))
 
     def turn(self) -> None:
         """Wait for what comes first, then do what is due."""
@@ -112,10 +122,13 @@ class _Keeper:
             self._bury_orphans()
             self._next_orphans = now + ORPHANS_SECONDS
         if now >= self._next_promotion:
-            self._promote(now)
+            self._look_at_the_clock(now)
         if now >= self._next_reap:
             pause = self._options.settings.reap_seconds * random.uniform(0.8, 1)  # not all workers at once
             self._next_reap = now + (0.0 if self._reap() else pause)
+        if now >= self._next_tidying:
+            self._tidy()
+            self._next_tidying = now + TIDY_SECONDS * random.uniform(0.8, 1.2)
         if now >= self._next_beat and not self._parting:
             self._exchange(self._transitions.beat(self._options.worker_id, WORKER_SECONDS, self._description()))
             self._next_beat = now + BEAT_SECONDS
@@ -123,16 +136,25 @@ class _Keeper:
     # -- duties ------------------------------------------------------------------------------------------------
 
     def _renew(self) -> None:
-        slots = [slot.slot_id for slot in self._board.slots if slot.pid and slot.state != GONE]
+        slots = self._living()
         if not slots:
             return
         extended: Extended = self._exchange(self._transitions.extend(slots))
-        for slot_id, task_id, why in extended.stops:
-            self._tell({"stop": slot_id, "task": task_id, "why": why})
+        for slot_id, task_id in extended.lost:
+            self._tell({"stop": slot_id, "task": task_id, "why": "lost"})
 
-    def _promote(self, now: float) -> None:
-        # armed: a task that is scheduled meanwhile, perhaps for sooner, rings
-        promoted: Promoted = self._exchange(self._transitions.promote(), arm=True)
+    def _living(self) -> list[str]:
+        return [slot.slot_id for slot in self._board.slots if slot.pid and slot.state != GONE]
+
+    def _look_at_the_clock(self, now: float) -> None:
+        """Promote what is due, and hear of cancelled tasks.
+
+        Armed: a task that is scheduled meanwhile, perhaps for sooner, rings, and so does a cancellation.
+        """
+        calls = self._transitions.stops(self._living()), self._transitions.promote()
+        cancelled, promoted = cast("tuple[list[tuple[str, str]], Promoted]", self._link.exchange(*calls, arm=2))
+        for slot_id, task_id in cancelled:
+            self._tell({"stop": slot_id, "task": task_id, "why": "cancelled"})
         wait = PROMOTE_AT_LEAST if promoted.next_ms is None else promoted.next_ms / 1000
         self._next_promotion = now + min(max(wait, PROMOTE_AT_MOST), PROMOTE_AT_LEAST)
         if promoted.promoted or promoted.repaired:
@@ -142,6 +164,11 @@ class _Keeper:
         more, reaped = self._exchange(self._transitions.reap_expired())
         _say_reaped(reaped)
         return bool(more)
+
+    def _tidy(self) -> None:
+        tidied: Tidied = self._exchange(self._transitions.tidy())
+        if tidied.dead or tidied.quarantined:
+            logs.transition(_log, "forgotten", dead=tidied.dead, quarantined=tidied.quarantined)
 
     def _take_back(self, death: Death) -> None:
         call = self._transitions.reap_slot(death.slot, death.reason, death.running, alone=death.alone)
@@ -202,8 +229,8 @@ class _Keeper:
         except OSError:
             _log.debug("the supervisor is gone")
 
-    def _exchange(self, call: Call[Any], *, arm: bool = False) -> Any:
-        return self._link.exchange(call, arm=arm)[0]
+    def _exchange(self, call: Call[Any]) -> Any:
+        return self._link.exchange(call)[0]
 
 
 def _say_reaped(reaped: list[Reaped]) -> None:

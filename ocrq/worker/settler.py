@@ -28,6 +28,9 @@ LONG_TASK = 0.050  #: a task that runs longer than this does not keep others wai
 PROGRESS_EVERY = 0.25
 _TICK, _SLOW_TICK = 0.010, 0.1
 
+# What the claim says of elements that it did not claim; anything else is a reason for quarantine.
+_NOTES = {"duplicate": ("dropped", logging.INFO), "no hash": ("awaits its hash", logging.INFO)}
+
 _log = logging.getLogger("ocrq.worker")
 
 
@@ -74,7 +77,7 @@ class Settler:
             default_processor=self._default_processor,
         )
         first: list[Call[Any]] = [self.transitions.promote()] if promote else []
-        claimed: Claim = self._send([*first, claim], arm=arm)
+        claimed: Claim = self._send([*first, claim], arm=int(arm))
         self._fair_after = claimed.fair_after
         self.clock_offset = claimed.now_ms / 1000 - time.time()
         for task_id, token, fields in claimed.tasks:
@@ -83,8 +86,7 @@ class Settler:
             if _log.isEnabledFor(logging.DEBUG):
                 say("claimed", task, level=logging.DEBUG)
         for element, what in claimed.notes:
-            level = logging.INFO if what == "duplicate" else logging.WARNING
-            event = "dropped" if what == "duplicate" else "quarantined"
+            event, level = _NOTES.get(what, ("quarantined", logging.WARNING))
             logs.transition(_log, event, level=level, task_id=element, reason=what)
         if claimed.tasks:
             self._busy.set()
@@ -147,7 +149,7 @@ class Settler:
 
     # -- both threads ------------------------------------------------------------------------------------------
 
-    def _send(self, calls: list[Call[Any]], *, arm: bool = False) -> Any:
+    def _send(self, calls: list[Call[Any]], *, arm: int = 0) -> Any:
         """Outcomes first, then the calls, in one round trip; returns the reply to the last call."""
         with self._lock:
             outcomes, self._outcomes = self._outcomes, []

@@ -49,7 +49,7 @@ class Rig:
     """One namespace on one server; what a test leaves under it is deleted by `sweep`."""
 
     def __init__(self, server: ServerHandle, namespace: str, **settings: Any) -> None:
-        self.client = client(server.url, namespace=namespace)
+        self.client: Any = client(server.url, namespace=namespace)  # typed, each reply would want a cast
         self.settings = Settings(namespace=namespace, **settings)
         self.broker = Broker(self.client, self.settings)
         self.keys = self.broker.keys
@@ -61,8 +61,8 @@ class Rig:
     @property
     def now(self) -> float:
         """The server's clock, unix seconds."""
-        seconds, micros = self.client.time()  # type: ignore[misc]  # typed for the asynchronous client too
-        return float(seconds) + micros / 1e6
+        seconds, micros = self.client.time()
+        return float(seconds) + float(micros) / 1e6
 
     def near(self, offset: float = 0.0) -> Near:
         """Now by the server's clock, or `offset` seconds from now."""
@@ -71,7 +71,8 @@ class Rig:
     def snapshot(self) -> dict[str, Key]:
         """Every key of the namespace, by its name without the namespace."""
         start = len(self.keys.namespace) + 1
-        return {name[start:]: self._key(name) for name in sorted(self.client.scan_iter(f"{self.keys.namespace}:*", 1000))}
+        names = self.client.scan_iter(f"{self.keys.namespace}:*", 1000)
+        return {name[start:]: self._key(name) for name in sorted(names)}
 
     def _key(self, name: str) -> Key:
         read: dict[str, Any] = {
@@ -113,7 +114,7 @@ class Rig:
         self.client.hset(self.keys.data(task_id), mapping={"status": "pending", "processor": "p", **fields})
         return task_id
 
-    def push(self, *task_ids: str, queue: str = "default", score: float | None = None, **fields: str) -> None:
+    def push(self, *task_ids: str, queue: str = "default", score: float | None = None, **fields: Any) -> None:
         """Write hashes and put the ids into a queue, the first to be claimed first."""
         for task_id in task_ids:
             self.task(task_id, **fields)
@@ -127,7 +128,7 @@ class Rig:
             self.client.zadd(self.keys.priority(queue), dict.fromkeys(elements, score))
         self.client.incrby(self.keys.pending, len(elements))
 
-    def running(self, *task_ids: str, slot: str = SLOT, **fields: str) -> None:
+    def running(self, *task_ids: str, slot: str = SLOT, **fields: Any) -> None:
         """Tasks that the slot has claimed, each with token 1 unless `fields` say otherwise."""
         for task_id in task_ids:
             self.push(task_id, **fields)
@@ -173,9 +174,12 @@ class Rig:
         return [task.id for task in self.claim(count, *queues, **options).tasks]
 
     def ack(self, *ids: str, token: int = 1, slot: str = SLOT, **options: Any) -> list[str]:
-        return list(self.run(self.transitions.ack(slot, [self.done(task_id, token, **options) for task_id in ids])))
+        call = self.transitions.ack(slot, [self.done(task_id, token, **options) for task_id in ids])
+        return [str(verdict) for verdict in self.run(call)]
 
-    def done(self, task_id: str, token: int = 1, *, result: bytes = b'{"text":"x"}', took: int = 20, user: str = "") -> Done:
+    def done(
+        self, task_id: str, token: int = 1, *, result: bytes = b'{"text":"x"}', took: int = 20, user: str = ""
+    ) -> Done:
         head = message_head({"type": "task_completed", "task_id": task_id, "user_id": user, "status": "completed"})
         return Done(task_id, token, took, result, head, user, ("confidence", "0.5"))
 
@@ -187,7 +191,8 @@ class Rig:
 
     def progress(self, task_id: str, token: int = 1, user: str = "") -> list[str]:
         head = message_head({"type": "task_progress", "task_id": task_id, "user_id": user, "status": "processing"})
-        return list(self.run(self.transitions.progress([Progress(task_id, token, 0.5, "page 1", head, user)])))
+        call = self.transitions.progress([Progress(task_id, token, 0.5, "page 1", head, user)])
+        return [str(verdict) for verdict in self.run(call)]
 
     # -- checking ----------------------------------------------------------------------------------------------
 
@@ -227,8 +232,9 @@ class Rig:
 
     def sweep(self) -> None:
         """Delete the namespace, foreign bytes in names and all."""
-        for name in self.client.scan_iter(f"*{self.keys.namespace}:*", 1000):
-            self.client.delete(name)
+        names = list(self.client.scan_iter(f"{self.keys.namespace}:*", 1000))
+        for start in range(0, len(names), 500):
+            self.client.unlink(*names[start : start + 500])
         self.client.close()
 
 

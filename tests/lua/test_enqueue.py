@@ -22,7 +22,7 @@ def test_into_the_list(rig: Rig) -> None:
         "stats:tasks:total": ("string", "2", False),
         "stats:tasks:pending": ("string", "3", False),
     }
-    assert rig.order() == ["a", "b"]  # "before" has no hash
+    assert rig.waiting() == ["before", "a", "b"]
 
 
 def test_into_the_sorted_set(rig: Rig) -> None:
@@ -95,7 +95,8 @@ def test_many_at_once(rig: Rig) -> None:
 @pytest.mark.parametrize("name", ["queue", "priority", "scheduled", "queues"])
 def test_wrong_type(rig: Rig, name: str) -> None:
     """A declared key of another type refuses the call, names the key, and nothing has happened."""
-    key = {"queue": rig.keys.queue("scans"), "priority": rig.keys.priority("scans")}.get(name) or getattr(rig.keys, name)
+    own = {"queue": rig.keys.queue("scans"), "priority": rig.keys.priority("scans")}
+    key = own.get(name) or getattr(rig.keys, name)
     rig.refuses_wrong_type(key, rig.transitions.enqueue("scans", [NewTask("a", "", "", []), NewTask("b", "8", "", [])]))
 
 

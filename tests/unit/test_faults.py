@@ -54,7 +54,7 @@ NO_PASSWORD_SET = (
 )
 def test_replies(reply: str, kind: type[OcrqError], said: str, transient: bool) -> None:
     """Each error reply has its class, its meaning, its cure, and whether it passes by itself."""
-    error = BaseParser.parse_error(reply)  # type: ignore[no-untyped-call]  # redis-py's
+    error = BaseParser.parse_error(reply)
     translated = translate(error, URL)
     assert type(translated) is kind
     assert said in str(translated)

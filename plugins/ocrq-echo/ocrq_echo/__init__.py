@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, ClassVar
 
 from ocrq import Box, Engine, Line, Word
@@ -23,6 +24,6 @@ class EchoEngine(Engine):
         """One line as large as the page, its words side by side."""
         texts = f"page of {image.width} x {image.height} pixels in {language}".split()
         edges = [image.width * nth // len(texts) for nth in range(len(texts) + 1)]
-        boxes = [Box(left, 0, right, image.height) for left, right in zip(edges, edges[1:], strict=False)]
+        boxes = [Box(left, 0, right, image.height) for left, right in pairwise(edges)]
         words = tuple(Word(text, box, 1.0) for text, box in zip(texts, boxes, strict=True))
         return [Line(" ".join(texts), Box(0, 0, image.width, image.height), words, 1.0)]

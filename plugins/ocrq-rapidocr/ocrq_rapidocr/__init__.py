@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from .engine import RapidOcrEngine
+from .engine import RapidOcrEngine, UnsupportedLanguage
 
-__all__ = ["RapidOcrEngine"]
+__all__ = ["RapidOcrEngine", "UnsupportedLanguage"]

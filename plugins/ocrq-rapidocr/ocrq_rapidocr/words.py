@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import re
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ocrq import Box, Line, Word
@@ -34,17 +35,15 @@ class Span(NamedTuple):
     confidence: float
 
 
-def line_words(_crops: object, _boxes: object, recognised: Any) -> tuple[tuple[Span, ...], ...]:
-    """Stand in for `RapidOCR.calc_word_boxes`: one tuple of words per line, never an empty one."""
+def line_words(recognised: Any) -> tuple[tuple[Span, ...], ...]:
+    """The words of every line of rapidocr's `TextRecOutput`; rapidocr drops lines without text before."""
     return tuple(
         tuple(_spans(text, info.confs, [column for word in info.word_cols for column in word], info.line_txt_len))
         for text, info in zip(recognised.txts, recognised.word_results, strict=True)
     )
 
 
-def _spans(
-    text: str, confidences: Sequence[float], columns: Sequence[int], line_columns: float
-) -> Iterator[Span]:
+def _spans(text: str, confidences: Sequence[float], columns: Sequence[int], line_columns: float) -> Iterator[Span]:
     """Words of a line; `columns` says at which of `line_columns` steps each letter (no spaces) was recognised."""
     half_letter = _median_step(columns, line_columns) / 2
     position = {index: columns[nth] for nth, index in enumerate(i for i, char in enumerate(text) if not char.isspace())}
@@ -61,13 +60,11 @@ def _spans(
 
 
 def _median_step(columns: Sequence[int], line_columns: float) -> float:
-    steps = sorted(after - before for before, after in zip(columns, columns[1:], strict=False))
+    steps = sorted(after - before for before, after in pairwise(columns))
     return float(steps[len(steps) // 2]) if steps else min(line_columns, 4.0)
 
 
-def line_box(
-    text: str, confidence: float, quad: Any, spans: Sequence[Span], *, size: tuple[int, int]
-) -> Line:
+def placed_line(text: str, confidence: float, quad: Any, spans: Sequence[Span], *, size: tuple[int, int]) -> Line:
     """Place a line and its words on the page; `quad` has its corners clockwise from the top left."""
     corners = [(float(x), float(y)) for x, y in quad]
     (ax, ay), (bx, by), (cx, cy), (dx, dy) = corners

@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from .engine import TesseractEngine
+from .tessdata import MissingLanguage
 
-__all__ = ["TesseractEngine"]
+__all__ = ["MissingLanguage", "TesseractEngine"]

@@ -60,7 +60,9 @@ def folder_with(names: str) -> Path:
             return folder
     there = "; ".join(f"{', '.join(sorted(present))} in {folder}" for folder, present in installed.items() if present)
     missing = sorted(wanted - set().union(*installed.values()))
-    problem = f"no data for {', '.join(repr(name[:40]) for name in missing)}" if missing else f"{names!r} not in one folder"
+    problem = (
+        f"no data for {', '.join(repr(name[:40]) for name in missing)}" if missing else f"{names!r} not in one folder"
+    )
     raise MissingLanguage(
         f"tesseract has {problem}; installed: {there or 'none'}. Use one of these, or install the data (Debian and "
         "Ubuntu: apt install tesseract-ocr-CODE; elsewhere: put CODE.traineddata into a folder and name that folder "

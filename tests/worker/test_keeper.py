@@ -1,0 +1,59 @@
+"""What the keeper sees to: the worker's entry, counters that foreign programs drifted, statuses they changed."""
+
+from __future__ import annotations
+
+import time
+
+from tests.worker.harness import Bench, eventually
+
+
+def test_a_worker_that_stops_leaves_the_index(bench: Bench) -> None:
+    """Its entry and its self-description are there while it lives, and gone when it has stopped."""
+    client, keys = bench.queue.broker.client, bench.queue.broker.keys
+    worker = bench.worker()
+    (worker_id,) = eventually(lambda: client.zrange(keys.workers, 0, -1), "the first heartbeat")
+    assert int(client.hget(keys.worker(worker_id), "pid")) == worker.pid
+    worker.stop()
+    assert not client.exists(keys.workers, keys.worker(worker_id))
+
+
+def test_a_cancelled_task_is_stopped_at_once(bench: Bench) -> None:
+    """The keeper is rung, it does not wait for the next renewal of leases."""
+    bench.worker()
+    task = bench.queue.enqueue("sleep", seconds=30)
+    bench.started(task)
+    cancelled = time.monotonic()
+    assert task.cancel()
+    assert bench.queue.enqueue("quick").wait(10).status == "completed"
+    assert time.monotonic() - cancelled < 1.5
+
+
+def test_a_foreign_end_of_a_running_task_stands(bench: Bench) -> None:
+    """Another program writes `cancelled` into the hash: the task is stopped and not run again."""
+    client, keys = bench.queue.broker.client, bench.queue.broker.keys
+    bench.worker()
+    task = bench.queue.enqueue("sleep", seconds=30)
+    bench.started(task)
+    client.hset(keys.data(task.id), "status", "cancelled")
+    eventually(lambda: bench.places()["leases"] == 0, "the end of the lease", 15)
+    eventually(lambda: bench.queue.enqueue("quick").wait(10).status == "completed", "the worker to go on")
+    assert task.refresh().last_status == "cancelled"
+    assert task.deliveries == 1
+    assert client.ttl(keys.data(task.id)) > 0
+
+
+def test_a_broken_processor_says_its_real_reason(bench: Bench) -> None:
+    """An engine that cannot load is no failed task: it is set aside with what the engine said."""
+    task = bench.queue.enqueue("cannot-load")
+    assert bench.worker("--burst", modules=("tests.worker.broken_handlers",)).process.wait(10) == 0
+    assert "the models are missing" in task.refresh().error
+    assert bench.places()["quarantine"] == 1
+
+
+def test_a_module_that_fails_at_import_ends_the_worker(bench: Bench) -> None:
+    """Whatever it raises: one line with the place, exit code 1, no traceback, no endless restarts."""
+    worker = bench.worker(modules=("tests.worker.failing_module",))
+    assert worker.process.wait(10) == 1
+    assert "ZeroDivisionError" in worker.output()
+    assert "failing_module.py:" in worker.output()
+    assert "Traceback" not in worker.output()
