@@ -12,7 +12,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo test coverage lint format types contracts check build clean
+.PHONY: help venv demo test chaos coverage lint format types contracts check build clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,11 @@ demo: $(VENV)/.run  ## text out of the sample documents, from a server and a wor
 
 test: $(VENV)/.dev  ## run all tests (ARGS="-k word" for some of them)
 	@$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+
+RUNS ?= 3
+SEED ?= 1
+chaos: $(VENV)/.dev  ## try to lose a task, RUNS times from SEED on, and write docs/reliability.md
+	@$(BIN)/python -m tests.chaos --runs $(RUNS) --seed $(SEED) --report
 
 coverage: $(VENV)/.dev  ## run all tests and show which lines they miss
 	@$(BIN)/coverage erase

@@ -21,7 +21,7 @@ import time
 from collections import Counter
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,25 +29,10 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from ocrq.engine import Engine
-    from ocrq.task import Task
 
     Alone = Callable[[Image.Image], str]
 
 IMAGES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
-
-
-class PageTask:
-    """The part of a task that `run_engine` uses, without a server."""
-
-    def __init__(self, path: Path, payload: dict[str, Any]) -> None:
-        self.path = path
-        self.payload = payload
-
-    def open(self) -> BinaryIO:
-        return self.path.open("rb")
-
-    def progress(self, fraction: float, message: str = "") -> None:
-        pass
 
 
 # -- engines alone, with the settings that their plugins use ------------------------------------------------------
@@ -150,12 +135,13 @@ def measure_page(engine: Engine, alone: Alone, path: Path, rounds: int) -> dict[
 
     from ocrq.documents import Limits
     from ocrq.engine import run_engine
+    from ocrq.testing import make_task
 
     def decode() -> Image.Image:
         with Image.open(path) as image:
             return image.convert("RGB")
 
-    task = cast("Task", PageTask(path, {}))
+    task = make_task(engine.name, file=path)
     times: dict[str, list[float]] = {"alone": [], "ocrq": [], "decode": []}
     for nth in range(rounds + 1):
         decode_s, image = cpu_seconds(decode)

@@ -13,9 +13,9 @@ import redis
 
 from .connection import translate
 from .errors import TaskNotFound
-from .keys import Keys
+from .keys import Keys, checked_queue
 from .settings import Settings
-from .transitions import Call, NewTask, Transitions
+from .transitions import Call, NewTask, Place, Transitions
 
 T = TypeVar("T")
 
@@ -53,7 +53,31 @@ class Broker:
 
     def revive(self, task_id: str) -> bool:
         """Put a failed, cancelled or quarantined task back; False when it is none of them. Raises TaskNotFound."""
-        return _known(task_id, self.run(self.transitions.revive(task_id))) == "done"
+        return _known(task_id, self.run(self.transitions.revive([task_id]))[0]) == "done"
+
+    def revive_many(self, task_ids: Sequence[str]) -> list[str]:
+        """The same for at most BATCH tasks in one atomic step; per task done, running or unknown."""
+        return self.run(self.transitions.revive(task_ids))
+
+    def repair(self, elements: Sequence[str], *, processor: str = "") -> list[str]:
+        """Put quarantined elements (at most BATCH) back where they came from, in one atomic step.
+
+        Per element: done; gone, it is not in quarantine; helpless, it has no hash to run; elsewhere, it runs, waits or
+        has ended, and only left the quarantine. `processor` goes to those that named none, or one that was unknown.
+        """
+        return self.run(self.transitions.repair(elements, processor))
+
+    def purge(self, place: Place, elements: Sequence[str]) -> list[str]:
+        """Forget at most BATCH dead letters or quarantined elements; per element done, or gone when it is not there."""
+        return self.run(self.transitions.purge(place, elements))
+
+    def pause(self, *, queues: Iterable[str] = (), processors: Iterable[str] = ()) -> list[str]:
+        """Let nothing more be claimed of these; what runs goes on. Returns what was not paused before."""
+        return [name for name in _halted(queues, processors) if self.send(self.client.sadd, self.keys.paused, name)]
+
+    def resume(self, *, queues: Iterable[str] = (), processors: Iterable[str] = ()) -> list[str]:
+        """End a pause; returns what was paused."""
+        return [name for name in _halted(queues, processors) if self.send(self.client.srem, self.keys.paused, name)]
 
     def fields(self, task_id: str) -> dict[str, str]:
         """The hash of a task. Raises TaskNotFound."""
@@ -81,6 +105,10 @@ class Broker:
         except redis.exceptions.NoScriptError:
             # refused before it ran, so this is no re-send
             return self.client.execute_command("EVAL", call.script.source, *call.command[2:])
+
+
+def _halted(queues: Iterable[str], processors: Iterable[str]) -> list[str]:
+    return [*(f"queue:{checked_queue(name)}" for name in queues), *(f"processor:{name}" for name in processors)]
 
 
 def _known(task_id: str, verdict: str) -> str:

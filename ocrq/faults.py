@@ -47,6 +47,9 @@ _REPLIES = {
     "UNBLOCKED": _Reply(ServerError, "gave up a waiting command", "try again", True),
     "CROSSSLOT": _Reply(ServerError, "is a cluster, and the keys lie in different slots", "set namespace to {ocr}"),
     "MOVED": _Reply(ServerError, "is a node of a cluster", "use a redis+cluster:// URL and the namespace {ocr}"),
+    "OCRQTYPE": _Reply(
+        ServerError, "has a foreign value under one of ocrq's keys", "find out who wrote it, then move it away"
+    ),
     "WRONGTYPE": _Reply(ServerError, "holds a key of another type", "find out who wrote it, then move it away"),
     "NOPROTO": _Reply(ServerError, "does not speak RESP3", "use Redis 6.2, Valkey 7.2 or newer"),
 }

@@ -12,6 +12,7 @@ the rest is ours. docs/schema.md says the same to people who write producers and
     ocr:task:dead                   zset     id by time of death (server ms): failed for good
     ocr:task:quarantine             zset     element by time it counts as lost (server ms): not understood as a task
     ocr:task:quarantine:reasons     hash     element -> JSON: reason, queue, priority, first_seen
+    ocr:task:paused                  set      queue:{queue} and processor:{processor} of which nothing is claimed
     ocr:task:queues                 set      names of the named queues that were ever used
     ocr:workers                     zset     worker id by last heartbeat (server ms)
     ocr:worker:{worker}             hash     one worker as it describes itself
@@ -62,6 +63,7 @@ class Keys:
     quarantine: str = field(init=False)
     reasons: str = field(init=False)
     queues: str = field(init=False)
+    paused: str = field(init=False)
     workers: str = field(init=False)
     total: str = field(init=False)
     completed: str = field(init=False)
@@ -110,6 +112,10 @@ class Keys:
         """What one worker process holds."""
         return self.held_prefix + slot
 
+    def stop(self, slot: str) -> str:
+        """What one worker process must stop working on."""
+        return self.stop_prefix + slot
+
     def worker(self, worker_id: str) -> str:
         """A worker's self-description."""
         return self.worker_prefix + worker_id
@@ -134,6 +140,7 @@ _NAMES = {
     "quarantine": "task:quarantine",
     "reasons": "task:quarantine:reasons",
     "queues": "task:queues",
+    "paused": "task:paused",
     "workers": "workers",
     "total": "stats:tasks:total",
     "completed": "stats:tasks:completed",

@@ -65,8 +65,8 @@ class Link:
     def exchange(self, *calls: Call[Any], arm: int = 0) -> list[Any]:
         """Send the calls in one round trip and return what they say, however often that has to be tried.
 
-        `arm` makes the doorbell ring when a key that the last so many calls read changes afterwards. Raises OcrqError for a
-        refusal that trying again cannot cure, and the last trouble once `giving_up()` says so.
+        `arm` makes the doorbell ring when a key that the last so many calls read changes afterwards. Raises OcrqError
+        for a refusal that trying again cannot cure, and the last trouble once `giving_up()` says so.
         """
         answers: list[Any] = [None] * len(calls)
         open_calls = list(range(len(calls)))
@@ -88,7 +88,7 @@ class Link:
 
         True when it is worth asking for work again.
         """
-        # self._read_pushes()  # one that came together with a reply is read already: poll would not see it
+        self._read_pushes()  # one that came together with a reply is read already: poll would not see it
         if self._rung or not self._connection.is_connected:
             self._rung = False
             return True

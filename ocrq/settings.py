@@ -83,6 +83,9 @@ class Settings:
     concurrency: int = _setting(1, values.whole(1, 1024), "tasks at once in one worker process")
     max_tasks: int = _setting(0, values.whole(0, _FOREVER), "renew a process after N tasks; 0: never")
     max_memory_mb: int = _setting(0, values.whole(0, 2**30), "renew a process above this; 0: never")
+    health_file: Path | None = field(
+        default=None, metadata=_about(values.path, "a worker touches it while all its loops turn; for probes")
+    )
     log_format: str = _setting("auto", values.choice("auto", "text", "json"), "auto: text, coloured on a terminal")
     origins: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 

@@ -16,6 +16,7 @@ from .settings import Settings
 
 T = TypeVar("T")
 Verdict = Literal["done", "again", "lost"]
+Place = Literal["dead", "quarantine"]  #: where what people have to look at is set aside
 
 CLAIM_GRACE_MS = 500  #: a producer may write the hash this long after the push
 REPAIR_MS = 3_600_000  #: for this long a quarantined id is looked at again, in case its hash came after all
@@ -221,8 +222,8 @@ class Transitions:
         return self._call("extend", _read_extended, rest=slots, lease_ms=_ms(self._settings.lease_seconds))
 
     def stops(self, slots: Sequence[str]) -> Call[list[tuple[str, str]]]:
-        """(slot, task id) of what was cancelled while these processes ran it; each is told once."""
-        return self._call("stops", _read_pairs, rest=slots)
+        """(slot, task id) of what was cancelled while these processes ran it; told again for a minute."""
+        return self._call("stops", _read_pairs, rest_keys=[self.keys.stop(slot) for slot in slots], rest=slots)
 
     def promote(self) -> Call[Promoted]:
         """Move due tasks into their queues."""
@@ -245,9 +246,20 @@ class Transitions:
         """Reply: cancelled, again, ended or unknown."""
         return self._call("cancel", _same, id=task_id, unit=self._settings.time_unit, scan_limit=CANCEL_SCAN)
 
-    def revive(self, task_id: str) -> Call[str]:
-        """Put a failed or cancelled task back. Reply: done, running or unknown."""
-        return self._call("revive", _same, id=task_id)
+    def revive(self, task_ids: Sequence[str]) -> Call[list[str]]:
+        """Put failed, cancelled or quarantined tasks back. Per task: done, running or unknown."""
+        return self._call("revive", _same, rest=task_ids)
+
+    def repair(self, elements: Sequence[str], processor: str) -> Call[list[str]]:
+        """Put quarantined elements back where they came from. Per element: done, gone, helpless or elsewhere.
+
+        `processor` ("": none) is given to those that were set aside for want of a usable one.
+        """
+        return self._call("repair", _same, rest=elements, processor=processor)
+
+    def purge(self, place: Place, elements: Sequence[str]) -> Call[list[str]]:
+        """Forget dead letters or quarantined elements. Per element: done or gone."""
+        return self._call("purge", _same, rest=elements, place=place, unit=self._settings.time_unit)
 
     def progress(self, reports: Iterable[Progress]) -> Call[list[Verdict]]:
         """Record and announce progress."""

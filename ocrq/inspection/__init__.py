@@ -79,6 +79,7 @@ class Overview:
     completed_today: int
     failed_today: int
     mean_ms: float
+    paused: list[str] = field(default_factory=list)  #: queue:NAME and processor:NAME
     attention: list[str] = field(default_factory=list)
 
 
@@ -102,6 +103,7 @@ def overview(broker: Broker) -> Overview:
     for counter in (keys.total, keys.completed, keys.failed):
         read("get", counter)
     read("hmget", today, ["tasks_completed", "tasks_failed", "avg_processing_time"])
+    read("smembers", keys.paused)
     replies = read.replies()
     lanes, rest = replies[: 4 * len(names)], replies[4 * len(names) :]
     queues = _queue_views(broker, names, lanes, alive, now)
@@ -123,6 +125,7 @@ def overview(broker: Broker) -> Overview:
         completed_today=read_count(daily[0]),
         failed_today=read_count(daily[1]),
         mean_ms=read_number(daily[2], 0.0),
+        paused=sorted(str(name) for name in rest[8] or ()),
     )
     found.attention.extend([*_attention(found), *read.troubles])
     return found
@@ -253,6 +256,10 @@ def _worker_view(worker: str, age: float, fields: Mapping[str, str], held: Seque
 def _attention(found: Overview) -> Iterable[str]:
     if is_unsafe(found.policy):
         yield policy_warning(found.policy)
+    for name in found.paused:
+        kind, _, which = name.partition(":")
+        how = which if kind == "queue" else f"--processor {which}"
+        yield f"{kind} {which} is paused; end that: ocrq resume {how}"
     for queue in found.queues:
         if queue.waiting and not queue.workers:
             start = f"ocrq worker {queue.name}"
@@ -261,9 +268,9 @@ def _attention(found: Overview) -> Iterable[str]:
         if not worker.alive:
             yield f"worker {worker.id} has not been heard of for {worker.beat_age:.0f} s; its tasks go to others"
     if found.quarantined:
-        yield f"{found.quarantined} in quarantine, not understood as tasks; look: ocrq task list --status quarantined"
+        yield f"{found.quarantined} in quarantine, not understood as tasks; look: ocrq quarantine list"
     if found.dead:
-        yield f"{found.dead} failed for good; look: ocrq task list --status failed, again: ocrq task retry ID"
+        yield f"{found.dead} failed for good; look: ocrq dead list, again: ocrq dead retry ID"
 
 
 def _names(text: str | None) -> tuple[str, ...]:

@@ -79,7 +79,7 @@ def quarantined(broker: Broker, limit: int) -> list[TaskRow]:
     reasons: list[str | None] = broker.send(
         broker.client.hmget, broker.keys.reasons, [element for element, _ in entries]
     )
-    return [_quarantined_row(element, score, reason) for (element, score), reason in zip(entries, reasons, strict=True)]
+    return [quarantined_row(element, score, reason) for (element, score), reason in zip(entries, reasons, strict=True)]
 
 
 def quarantine_row(broker: Broker, element: str) -> TaskRow | None:
@@ -87,7 +87,7 @@ def quarantine_row(broker: Broker, element: str) -> TaskRow | None:
     score: float | None = broker.send(broker.client.zscore, broker.keys.quarantine, element)
     if score is None:
         return None
-    return _quarantined_row(element, score, broker.send(broker.client.hget, broker.keys.reasons, element))
+    return quarantined_row(element, score, broker.send(broker.client.hget, broker.keys.reasons, element))
 
 
 def _candidates(
@@ -152,10 +152,11 @@ def _rows(broker: Broker, found: Mapping[str, Mapping[str, str] | None]) -> Iter
     for start in range(0, len(ids), 100):
         chunk = ids[start : start + 100]
         for task_id, fields in zip(chunk, broker.many_fields(chunk), strict=True):
-            yield _row(Task(task_id, fields or found[task_id] or {}), error="" if fields else "no hash (yet)")
+            yield task_row(Task(task_id, fields or found[task_id] or {}), error="" if fields else "no hash (yet)")
 
 
-def _row(task: Task, *, status: str = "", error: str = "") -> TaskRow:
+def task_row(task: Task, *, status: str = "", error: str = "") -> TaskRow:
+    """One task in a list; `status` and `error` instead of its own."""
     name = task.payload.get("name")
     return TaskRow(
         id=task.id,
@@ -176,12 +177,13 @@ def _row(task: Task, *, status: str = "", error: str = "") -> TaskRow:
     )
 
 
-def _quarantined_row(element: str, score: float, reason: str | None) -> TaskRow:
+def quarantined_row(element: str, score: float, reason: str | None, known: Mapping[str, str] | None = None) -> TaskRow:
+    """One element of the quarantine: its reason as JSON, and the fields of its hash where they are known."""
     told = {name: str(value) for name, value in read_object(reason).items()}
     _, fields = _element(element)
     seen = told.get("first_seen") or str(score)
-    merged = {**(fields or {}), "queue": told.get("queue", ""), "created_at": seen}
-    return _row(Task(element, merged), status=QUARANTINED, error=told.get("reason", "unknown"))
+    merged = {**(fields or {}), **(known or {}), "queue": told.get("queue", ""), "created_at": seen}
+    return task_row(Task(element, merged), status=QUARANTINED, error=told.get("reason", "unknown"))
 
 
 def _element(element: str) -> tuple[str, Mapping[str, str] | None]:

@@ -1,6 +1,6 @@
 -- Claim up to `count` tasks for one worker process, in the one claim order over sorted set and list.
 -- A repeated call with the same nonce returns the same tasks: a lost reply claims nothing twice.
--- KEYS leases scheduled quarantine reasons pending held
+-- KEYS leases scheduled quarantine reasons paused pending held
 -- RESTKEYS per lane: list, sorted set
 -- PREFIX data_prefix
 -- ARGV slot nonce count lease_ms fair_after fairness default_processor max_hash_bytes grace_ms unit
@@ -8,12 +8,16 @@
 -- RETURNS {server ms, 1 when there may be more, claims until the next fair one, {id, token, hash...}..., notes}
 local bad = wrong_type(leases, 'zset') or wrong_type(scheduled, 'zset') or wrong_type(quarantine, 'zset')
   or wrong_type(reasons, 'hash') or wrong_type(held, 'hash')
+local halted = try('SMEMBERS', paused) -- read in each call, so that the doorbell rings on a resume
+if halted.err then bad = wrong_type(paused, 'set') end
 if bad then return bad end
+for i = 1, #halted do halted[halted[i]] = true end
 local lanes = {}
 for i = RESTKEYS, #KEYS, 2 do
   bad = wrong_type(KEYS[i], 'list') or wrong_type(KEYS[i + 1], 'zset')
   if bad then return bad end
-  lanes[#lanes + 1] = { list = KEYS[i], zset = KEYS[i + 1], queue = ARGV[REST + #lanes] }
+  local queue = ARGV[REST + (i - RESTKEYS) / 2]
+  if not halted['queue:' .. queue] then lanes[#lanes + 1] = { list = KEYS[i], zset = KEYS[i + 1], queue = queue } end
 end
 local now = now_ms()
 local claimed, notes = {}, {}
@@ -71,9 +75,11 @@ end
 
 -- Why the hash cannot be loaded, nil when it can. Lengths are asked for before anything big is read.
 local function too_big(key)
-  local encoding = call('OBJECT', 'ENCODING', key)
+  local encoding = try('OBJECT', 'ENCODING', key) -- `try`: an ACL may forbid it, and the id is out of its queue by now
   if encoding == 'listpack' or encoding == 'ziplist' then return nil end
   if call('HLEN', key) > 256 then return 'hash has more than 256 fields' end
+  local memory = try('MEMORY', 'USAGE', key, 'SAMPLES', 0) -- at least what the hash has to say, and one call for twenty
+  if type(memory) == 'number' and memory <= max_hash_bytes then return nil end
   local bytes = 0
   for _, name in ipairs(call('HKEYS', key)) do
     bytes = bytes + #name + call('HSTRLEN', key, name)
@@ -82,15 +88,28 @@ local function too_big(key)
   return nil
 end
 
+-- Adds to `set` what the hash has to say of where the task came from, or a retry would stray.
+local function correct(set, f, lane, score, processor)
+  local function add(name, value) set[#set + 1] = name set[#set + 1] = value end
+  if processor ~= f.processor then add('processor', processor) end
+  if lane_suffix(f.queue) ~= lane_suffix(lane.queue) then add('queue', lane.queue) end
+  if score and tonumber(f.priority) ~= tonumber(score) then add('priority', score) end
+  return set
+end
+
+-- Moves a task of a paused processor out of the way of others: scheduled for the end of time, until promote sees it resumed.
+local function park(id, key, f, lane, score, processor)
+  call('HSET', key, unpack(correct({ 'status', 'scheduled' }, f, lane, score, processor)))
+  call('PERSIST', key)
+  call('ZADD', scheduled, PARKED_FROM + now, id)
+  notes[#notes + 1] = { id, 'paused' }
+end
+
 -- Writes down that a task is this slot's now.
 local function start(id, key, flat, f, lane, score, processor)
   local token = text_of(count_of(f.deliveries) + 1)
-  local set = { 'status', 'processing', 'worker_id', slot, 'started_at', time,
-    'attempts', text_of(count_of(f.attempts) + 1), 'deliveries', token }
-  local function correct(name, value) set[#set + 1] = name set[#set + 1] = value end
-  if processor ~= f.processor then correct('processor', processor) end
-  if lane_suffix(f.queue) ~= lane_suffix(lane.queue) then correct('queue', lane.queue) end -- or a retry would stray
-  if score and tonumber(f.priority) ~= tonumber(score) then correct('priority', score) end
+  local set = correct({ 'status', 'processing', 'worker_id', slot, 'started_at', time,
+    'attempts', text_of(count_of(f.attempts) + 1), 'deliveries', token }, f, lane, score, processor)
   call('HSET', key, unpack(set))
   call('PERSIST', key)
   for i = 1, #set do flat[#flat + 1] = set[i] end
@@ -124,14 +143,15 @@ local function take(element, lane, score)
     return duplicate(id)
   end
   if f.status == 'scheduled' and call('ZSCORE', scheduled, id) then return duplicate(id) end
+  local processor = f.processor
+  if not processor or processor == '' then processor = default_processor end
+  if halted['processor:' .. processor] then return park(id, key, f, lane, score, processor) end
   local suspect = count_of(f.crashes) > 0
   if suspect and #claimed > 0 then -- it runs alone, or its neighbours would crash with it
     if score then call('ZADD', lane.zset, score, element) else call('RPUSH', lane.list, element) end
     taken_out, alone = taken_out - 1, true
     return
   end
-  local processor = f.processor
-  if not processor or processor == '' then processor = default_processor end
   if processor == '' then return reject(id, lane, score, 'names no processor, and this worker has no default') end
   start(id, key, flat, f, lane, score, processor)
   alone = suspect
@@ -217,4 +237,7 @@ if #claimed > 0 then
 end
 if taken_out > 0 then try('DECRBY', pending, taken_out) end
 local more = (#claimed >= count or alone or looked_at >= 2 * count + 64) and 1 or 0
+if taken_out > 0 and more == 0 then -- our own writes ended Valkey's watch over these keys: a read renews it, for the doorbell
+  for i = RESTKEYS, #KEYS do type_of(KEYS[i]) end
+end
 return { now, more, fair_after, claimed, notes }

@@ -6,6 +6,7 @@ if redis.replicate_commands then redis.replicate_commands() end -- Redis 6.2 wan
 
 local TASK_SECONDS, DAILY_SECONDS, HELD_SECONDS = 86400, 2592000, 86400
 local LIST_PRIORITY, HISTORY_LENGTH = 5, 16
+local PARKED_FROM = 1e15 -- a due time from here on (the year 33658) parks a task of a paused processor
 
 local function now_ms()
   local t = call('TIME')
@@ -124,4 +125,14 @@ local function quarantine_element(zset, reasons, element, at, now, reason, queue
   call('HSET', reasons, element, cjson.encode({
     reason = reason, queue = queue, priority = tostring(priority), first_seen = string.format('%.0f', now),
   }))
+end
+
+-- What is written beside a quarantined element, `reason` always a text.
+local function reason_of(reasons, element)
+  local ok, known = pcall(cjson.decode, call('HGET', reasons, element) or '')
+  if not ok or type(known) ~= 'table' then known = {} end
+  if type(known.reason) ~= 'string' then known.reason = '' end
+  if type(known.queue) ~= 'string' then known.queue = nil end
+  if type(known.priority) ~= 'string' then known.priority = nil end
+  return known
 end

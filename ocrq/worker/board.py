@@ -21,7 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _MAGIC = b"ocrqbrd1"
-_HEADER = 1024  #: magic, length of JSON, JSON
+_HEADER = 1024  #: magic, length of JSON, JSON; at its end when the supervisor's and the keeper's loops last turned
+_SUPERVISOR_BEAT, _KEEPER_BEAT = 1008, 1016
 _SLOT_HEAD = struct.Struct("=IIIId")  # pid, generation, state, unused, beat
 _ENTRY = struct.Struct("=ddH")  # deadline, started, length of id; the id follows
 _MAX_ID = 512
@@ -76,8 +77,11 @@ class Board:
         encoded = json.dumps(about).encode()
         memory = mmap.mmap(file, size)
         memory[: len(_MAGIC) + 4 + len(encoded)] = _MAGIC + struct.pack("=I", len(encoded)) + encoded
+        board = cls(path, file, memory, worker_id, slots, entries)
+        board.beat_supervisor()
+        board.beat_keeper()
         draft.rename(path)
-        return cls(path, file, memory, worker_id, slots, entries)
+        return board
 
     @classmethod
     def adopt(cls, path: Path) -> Board | None:
@@ -107,6 +111,48 @@ class Board:
     def server(self) -> str:
         """What `create` was given."""
         return str(_about(self._memory).get("server", ""))
+
+    @classmethod
+    def look(cls, path: Path) -> tuple[Board, bool] | None:
+        """The board of any worker, to read, and whether its supervisor lives; None when it is gone or no board.
+
+        `release` it afterwards.
+        """
+        try:
+            file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except OSError:
+            return None
+        try:
+            memory = mmap.mmap(file, 0, access=mmap.ACCESS_READ)
+            about = _about(memory)
+            board = cls(path, file, memory, str(about["worker_id"]), int(about["slots"]), int(about["entries"]))
+        except (OSError, ValueError, KeyError, TypeError, struct.error):
+            os.close(file)
+            return None
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return board, True
+        fcntl.flock(file, fcntl.LOCK_UN)
+        return board, False
+
+    @property
+    def supervisor_beat(self) -> float:
+        """When the supervisor's loop last turned."""
+        return float(struct.unpack_from("=d", self._memory, _SUPERVISOR_BEAT)[0])
+
+    @property
+    def keeper_beat(self) -> float:
+        """When the keeper's loop last turned."""
+        return float(struct.unpack_from("=d", self._memory, _KEEPER_BEAT)[0])
+
+    def beat_supervisor(self) -> None:
+        """Note that the supervisor's loop has turned."""
+        struct.pack_into("=d", self._memory, _SUPERVISOR_BEAT, time.monotonic())
+
+    def beat_keeper(self) -> None:
+        """Note that the keeper's loop has turned."""
+        struct.pack_into("=d", self._memory, _KEEPER_BEAT, time.monotonic())
 
     def remove(self) -> None:
         """Delete the file and let go of the lock."""

@@ -46,7 +46,7 @@ def run(options: WorkerOptions, slot: Slot) -> int:
     try:
         child = _Child(options, slot, stop)
     except Exception as error:
-        _log.error("cannot start: %s", _where(error), exc_info=options.verbosity > 0)  # noqa: TRY400
+        _log.error("cannot start: %s", _where(error), exc_info=options.verbosity > 0)
         return EXIT_CANNOT_START
     try:
         if options.concurrency > 1:
@@ -68,6 +68,7 @@ class _Child:
         default = self._registry.default(settings.default_processor)
         for name in (*options.preload, *((default,) if default else ())):
             self._load(name)
+        self._tell_trouble = trouble.teller(_log)
         keys = Keys(settings.namespace)
         link = Link(
             connection.client(options.url, namespace=settings.namespace),
@@ -75,7 +76,7 @@ class _Child:
             url=options.url,
             listen=True,
             giving_up=stop.is_urgent,
-            on_trouble=trouble.teller(_log),
+            on_trouble=self._on_trouble,
         )
         self._settler = Settler(
             link, settings, keys, slot=slot.slot_id, queues=options.queues, default_processor=default
@@ -243,6 +244,12 @@ class _Child:
         self._settler.close()
         self._link.close()
         return code
+
+    def _on_trouble(self, error: OcrqError) -> None:
+        """A server that does not answer is no reason to restart this process: trying again counts as turning."""
+        if threading.current_thread().name != "settler":
+            self._slot.beat(self._slot.state)
+        self._tell_trouble(error)
 
     def _soft_timeout(self) -> None:
         """On the settler's thread: interrupt the main thread, which runs a sync handler."""

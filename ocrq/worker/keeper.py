@@ -28,6 +28,7 @@ from ..link import Link
 from ..transitions import Call, Extended, Promoted, Reaped, Tidied, Transitions
 from . import processes, trouble
 from .board import BUSY, GONE, Board, orphans, same_boot
+from .health import ProbeFile
 from .options import WorkerOptions
 
 BEAT_SECONDS = 10.0
@@ -56,6 +57,7 @@ def run(options: WorkerOptions, board: Board, supervisor: socket.socket, folder:
     keeper = _Keeper(options, board, supervisor, folder)
     while not keeper.over:
         keeper.turn()
+        keeper.beat()
         if stop.is_urgent():
             break
     keeper.part()
@@ -73,14 +75,17 @@ class _Keeper:
         self._heard = b""
         self._parting = 0.0  # when the supervisor said goodbye; 0: not yet
         self._deaths: deque[Death] = deque()
+        self._probe = ProbeFile(settings.health_file)
+        self._trouble = ""
         self._transitions = Transitions(settings, Keys(settings.namespace))
+        self._tell_trouble = trouble.teller(_log)
         self._link = Link(
             connection.client(options.url, namespace=settings.namespace),
             self._transitions.keys.leases,
             url=options.url,
             listen=True,
             giving_up=lambda: True,  # one try a turn: deaths and deadlines come before an old renewal
-            on_trouble=trouble.teller(_log),
+            on_trouble=self._tell_trouble,
         )
         self._renew_seconds = settings.lease_seconds / 3
         self._next_renewal = self._next_beat = self._next_reap = self._next_promotion = self._next_orphans = 0.0
@@ -94,8 +99,17 @@ class _Keeper:
 
     def part(self) -> None:
         """Say goodbye to the server."""
+        self._probe.remove()
         with suppress(OcrqError):  # else it forgets the worker by itself
             self._exchange(self._transitions.part(self._options.worker_id))
+
+    def beat(self) -> None:
+        """Say on this host that the loop has turned, and whether all others of this worker do."""
+        self._board.beat_keeper()
+        trouble = self._probe.touch(self._board)
+        if trouble and trouble.partition(" for ")[0] != self._trouble:  # once, not with each second that it lasts
+            _log.warning("not healthy: %s", trouble)
+        self._trouble = trouble.partition(" for ")[0] or self._trouble
 
     def turn(self) -> None:
         """Wait for what comes first, then do what is due."""
@@ -107,7 +121,8 @@ class _Keeper:
         self._listen()
         try:
             self._do_what_is_due(time.monotonic())
-        except OcrqError:
+        except OcrqError as error:
+            self._tell_trouble(error)  # what the link has told already is not said twice
             if not self._parting:
                 time.sleep(random.uniform(0.1, 0.5))
 

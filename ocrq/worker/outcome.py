@@ -108,7 +108,10 @@ def message_head(message: Mapping[str, Any], then: bytes = b'"timestamp":') -> b
 
 def error_text(error: BaseException) -> str:
     """The message of an error, as it is stored and shown: one piece of UTF-8 text of bounded length."""
-    text = str(error) or type(error).__name__
+    try:
+        text = str(error) or type(error).__name__
+    except Exception:  # somebody's own exception class, whose message cannot be made
+        text = type(error).__name__
     return text[:_MAX_ERROR].encode("utf-8", "replace").decode()
 
 

@@ -29,7 +29,11 @@ PROGRESS_EVERY = 0.25
 _TICK, _SLOW_TICK = 0.010, 0.1
 
 # What the claim says of elements that it did not claim; anything else is a reason for quarantine.
-_NOTES = {"duplicate": ("dropped", logging.INFO), "no hash": ("awaits its hash", logging.INFO)}
+_NOTES = {
+    "duplicate": ("dropped", logging.INFO),
+    "no hash": ("awaits its hash", logging.INFO),
+    "paused": ("parked", logging.DEBUG),
+}
 
 _log = logging.getLogger("ocrq.worker")
 

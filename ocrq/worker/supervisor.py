@@ -97,6 +97,7 @@ class _Supervisor:
 
     def _turn(self, stop: processes.StopSignal, wake_read: int) -> None:
         now = time.monotonic()
+        self._board.beat_supervisor()
         for place in self._places:
             if not place.pid and not place.over and now >= place.start_at:
                 self._start_child(place)

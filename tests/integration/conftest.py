@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from ocrq.queue import Queue
 from tests.commandline import CommandLine
+from tests.lua.snapshot import Rig
+from tests.proxy import Proxy
 from tests.servers import ServerHandle
 
 
@@ -17,3 +20,24 @@ def cli(server: ServerHandle, namespace: str, tmp_path: Path) -> Iterator[Comman
     line = CommandLine(tmp_path, server, namespace)
     yield line
     line.close()
+
+
+@pytest.fixture
+def rig(server: ServerHandle, namespace: str) -> Iterator[Rig]:
+    """The test's namespace, to lay out, to play worker in, and to look at."""
+    rig = Rig(server, namespace)
+    yield rig
+    rig.sweep()
+
+
+@pytest.fixture
+def queue(server: ServerHandle, namespace: str) -> Queue:
+    """The default queue of the test's namespace."""
+    return Queue(url=server.url, namespace=namespace)
+
+
+@pytest.fixture
+def proxy(server: ServerHandle) -> Iterator[Proxy]:
+    """A way to the shared server that loses what it is told to."""
+    with Proxy(server) as proxy:
+        yield proxy

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 import redis
+import trustme
 
 from ocrq import embedded
 from ocrq.connection import client, connect, guarded, parse_url, pool_for
@@ -22,7 +23,6 @@ from tests.servers import LocalServer, ServerHandle, eventually, free_port
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-CERTIFICATE = Path(__file__).with_name("localhost.pem")
 FOREIGN = "caf\udce9 \udcff\udcfe 日本"  # bytes that are no UTF-8, as they come back from the server
 
 
@@ -250,12 +250,14 @@ def test_cluster(private_server: ServerHandle) -> None:
         client(url, namespace="{ocr}")
 
 
-def test_tls(server: ServerHandle) -> None:
+def test_tls(server: ServerHandle, tmp_path: Path) -> None:
     """A certificate is verified, its name too, unless the URL says otherwise in so many words."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(CERTIFICATE)
+    authority, issued = tmp_path / "ca.pem", trustme.CA()
+    issued.cert_pem.write_to_path(str(authority))
+    issued.issue_cert("localhost").configure_cert(context)
     with Relay(server.url, context) as relay:
-        trusted = f"ssl_ca_certs={CERTIFICATE}"
+        trusted = f"ssl_ca_certs={authority}"
         for url in (
             f"rediss://localhost:{relay.port}?{trusted}",
             f"rediss://127.0.0.1:{relay.port}?ssl_cert_reqs=none",

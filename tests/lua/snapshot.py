@@ -48,8 +48,9 @@ class Near:
 class Rig:
     """One namespace on one server; what a test leaves under it is deleted by `sweep`."""
 
-    def __init__(self, server: ServerHandle, namespace: str, **settings: Any) -> None:
-        self.client: Any = client(server.url, namespace=namespace)  # typed, each reply would want a cast
+    def __init__(self, server: ServerHandle, namespace: str, *, user: str = "", **settings: Any) -> None:
+        url = server.url.replace("://", f"://{user}@") if user else server.url
+        self.client: Any = client(url, namespace=namespace)  # typed, each reply would want a cast
         self.settings = Settings(namespace=namespace, **settings)
         self.broker = Broker(self.client, self.settings)
         self.keys = self.broker.keys

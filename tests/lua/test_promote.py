@@ -37,6 +37,7 @@ def test_again(rig: Rig) -> None:
     """The same call again changes nothing and says so."""
     due(rig, "a")
     assert rig.run(rig.transitions.promote()) == (1, 0, None)
+    assert rig.counter("pending") == 1
     before = rig.snapshot()
     assert rig.run(rig.transitions.promote()) == (0, 0, None)
     assert rig.snapshot() == before
@@ -63,7 +64,7 @@ def test_without_a_hash(rig: Rig) -> None:
 
 def test_repair(rig: Rig) -> None:
     """Only ids that lacked nothing but a hash come back, and only within an hour."""
-    rig.place("new", "old", "garbage\n")
+    rig.place("new", "old", "ghost", "garbage\n")
     rig.push("nameless", processor="")
     rig.claim(9)
     rig.task("new")
@@ -71,7 +72,7 @@ def test_repair(rig: Rig) -> None:
     rig.client.zadd(rig.keys.quarantine, {"old": rig.now * 1000 - REPAIR_MS - 1000})
     assert rig.run(rig.transitions.promote()).repaired == 1
     assert rig.waiting() == ["new"]
-    assert set(rig.quarantined()) == {"old", "garbage\n", "nameless"}
+    assert set(rig.quarantined()) == {"old", "ghost", "garbage\n", "nameless"}
 
 
 @pytest.mark.parametrize("reason", ["x", "[]", '{"reason":"no hash","queue":{}}', '{"reason":"no hash"}'])

@@ -81,7 +81,7 @@ def test_only_running_is_to_blame(rig: Rig) -> None:
     rig.claim(3)
     reaped = {task.id: (task.verdict, task.crashes) for task in died(rig, "b")}
     assert reaped == {"a": ("released", 0), "b": ("waiting", 1), "c": ("released", 0)}
-    assert rig.waiting() == ["a", "b", "c"]
+    assert (rig.waiting(), rig.counter("pending")) == (["a", "b", "c"], 3)
     assert [rig.fields(task_id)["attempts"] for task_id in "abc"] == ["0", "1", "0"]
     assert "crashes" not in rig.fields("a")
     assert rig.client.exists(rig.keys.held(SLOT)) == 0
@@ -118,7 +118,7 @@ def test_poison_is_dead_lettered(rig: Rig) -> None:
     with rig.hears() as heard:
         assert [task.verdict for task in died(rig, "a")] == ["dead"]
     error = "crashed 3 times, last: signal 9"
-    three(rig, heard, "a", "u", type="task_failed", status="failed", error=error)
+    three(rig, heard, "a", "u", type="task_failed", status="failed", error=error, error_type="Crash", attempts=3)
     fields = rig.fields("a")
     assert (fields["status"], fields["error"], len(fields["history"].split("\n"))) == ("failed", error, 3)
     assert rig.client.zscore(rig.keys.dead, "a") == rig.near()
@@ -149,6 +149,19 @@ def test_without_a_hash(rig: Rig) -> None:
         "a": "no hash: it was evicted or deleted while the task ran",
         "b": "hash key holds a string",
     }
+
+
+@pytest.mark.parametrize("status", ["completed", "failed", "cancelled"])
+def test_ended_by_a_foreign_program(rig: Rig, status: str) -> None:
+    """A leased task that another program has ended stays ended: only its lease goes, and its hash expires."""
+    rig.running("a")
+    rig.client.hset(rig.keys.data("a"), "status", status)
+    rig.expire("a")
+    assert [task.verdict for task in rig.run(rig.transitions.reap_expired())[1]] == ["ended"]
+    snapshot = rig.snapshot()
+    assert snapshot["task:data:a"][1]["status"] == status
+    assert snapshot["task:data:a"][2], "the hash expires"
+    assert (rig.waiting(), rig.counter("pending"), rig.client.zcard(rig.keys.leases)) == ([], 0, 0)
 
 
 def test_bounded(rig: Rig) -> None:

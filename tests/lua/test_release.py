@@ -30,6 +30,7 @@ def test_again(rig: Rig) -> None:
     rig.ack("b")
     release = rig.transitions.release(SLOT, [("a", 1), ("b", 1), ("nobody", 1)])
     assert rig.run(release) == ["done", "lost", "lost"]
+    assert rig.counter("pending") == 1
     before = rig.snapshot()
     assert rig.run(release) == ["again", "lost", "lost"]
     assert rig.snapshot() == before

@@ -47,7 +47,8 @@ def test_our_own_names() -> None:
     """Named queues, and the two names that foreign code has taken are not used."""
     keys = Keys("{shop}")
     assert (keys.queue("scans"), keys.priority("scans")) == ("{shop}:task:queue:scans", "{shop}:task:priority:scans")
-    assert (keys.held("s"), keys.worker("w")) == ("{shop}:worker:held:s", "{shop}:worker:w")
+    assert (keys.held("s"), keys.stop("s")) == ("{shop}:worker:held:s", "{shop}:worker:stop:s")
+    assert keys.worker("w") == "{shop}:worker:w"
     assert all(name.startswith("{shop}:") for name in _every_name(keys))
     assert not {"ocr:task:processing", "ocr:task:results"} & set(_every_name(Keys()))
     assert len(set(module._NAMES.values())) == len(module._NAMES)

@@ -87,13 +87,13 @@ def test_secret_from_a_file(folder: Path) -> None:
     assert origins(settings)["redis_url"] == "file secret (OCRQ_REDIS_URL_FILE)"
     with pytest.raises(SettingsError, match="both OCRQ_REDIS_URL and OCRQ_REDIS_URL_FILE"):
         load(folder, OCRQ_REDIS_URL_FILE="secret", OCRQ_REDIS_URL="redis://x")
-    with pytest.raises(SettingsError, match=r"OCRQ_CACHE_URL_FILE: cannot read .*nowhere"):
-        load(folder, OCRQ_CACHE_URL_FILE="nowhere")
+    with pytest.raises(SettingsError, match=r"OCRQ_REDIS_URL_FILE: cannot read .*nowhere"):
+        load(folder, OCRQ_REDIS_URL_FILE="nowhere")
 
 
 def test_secrets_are_masked(folder: Path) -> None:
     """Neither `explain` nor the repr nor an error shows a password."""
-    settings = load(folder, OCRQ_REDIS_URL="redis://u:S3CRET@h", OCRQ_CACHE_URL="unix:///s?password=S3CRET")
+    settings = load(folder, OCRQ_REDIS_URL="redis://u:S3CRET@h")
     assert "S3CRET" not in repr(settings)
     assert "S3CRET" not in repr(explain(settings))
     assert next(row.value for row in explain(settings) if row.name == "redis_url") == "redis://u:***@h"

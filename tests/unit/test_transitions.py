@@ -81,7 +81,12 @@ def test_release_keeps_the_order() -> None:
 
 def test_the_others() -> None:
     """extend, promote, reap, progress and beat read their replies into names."""
-    assert MADE.extend(["s"]).read([2, [["s", "a", "lost"]]]) == (2, [("s", "a", "lost")])
+    extended = MADE.extend(["s"]).read([2, [["s", "a"]]])
+    assert (extended.renewed, extended.lost) == (2, [("s", "a")])
+    assert MADE.stops(["s"]).read([["s", "a"]]) == [("s", "a")]
+    tidied = MADE.tidy().read([7, 1, 2])
+    assert (tidied.waiting, tidied.dead, tidied.quarantined) == (7, 1, 2)
+    assert MADE.part("w").read(1) == 1
     assert MADE.promote().read([1, 2, -1]) == (1, 2, None)
     assert MADE.promote().read([0, 0, 0]).next_ms == 0
     slot = MADE.reap_slot("s", "signal 9", ["a"], alone=True)

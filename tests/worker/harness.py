@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -91,15 +91,20 @@ class Bench:
         return ocrq.Queue(name, settings=self.settings)
 
     def worker(
-        self, *arguments: str, processes: int = 1, modules: tuple[str, ...] = ("tests.worker.handlers",)
+        self,
+        *arguments: str,
+        processes: int = 1,
+        modules: tuple[str, ...] = ("tests.worker.handlers",),
+        url: str = "",
+        variables: Mapping[str, str] | None = None,
     ) -> Worker:
-        """Start a worker; further arguments are those of `ocrq worker`."""
+        """Start a worker; further arguments are those of `ocrq worker`, `variables` go into its environment."""
         log = self.folder / f"worker-{len(self._workers)}.log"
         environ = {key: value for key, value in os.environ.items() if not key.startswith("OCRQ_")}
         environ |= {f"OCRQ_{key.upper()}": value for key, value in self._given.items()}
         environ |= {"OCRQ_DATA_DIR": str(self.settings.data_dir), "EVENT_LOG": str(self.events_path)}
-        environ["PYTHONPATH"] = str(ROOT)
-        command = [sys.executable, "-m", "ocrq", "worker", *arguments, "-u", self.server.url]
+        environ |= {"PYTHONPATH": str(ROOT), **(variables or {})}
+        command = [sys.executable, "-m", "ocrq", "worker", *arguments, "-u", url or self.server.url]
         command += ["--namespace", self.namespace, "-p", str(processes), "--json"]
         command += [word for module in modules for word in ("-I", module)]
         with log.open("wb") as output:

@@ -90,13 +90,18 @@ def test_what_was_claimed_ahead_is_not_blamed(bench: Bench) -> None:
     assert bench.counter("completed") == 500
 
 
+def await_completed(bench: Bench, least: int) -> None:
+    """Wait until so many tasks are completed."""
+    eventually(lambda: bench.counter("completed") >= least, f"{least} completed tasks", 15)
+
+
 def test_killing_at_random_loses_nothing_and_counts_once(bench: Bench) -> None:
     """100 tasks, six kills of whole trees: each task completed exactly once."""
     tasks = bench.queue.enqueue_many([("sleep", {"seconds": 0.03}) for _ in range(100)])
     workers = [bench.worker(processes=2), bench.worker(processes=1)]
     for round_ in range(6):
         done = bench.counter("completed")
-        eventually(lambda least=done + 5: bench.counter("completed") >= min(least, 100), "some progress", 15)
+        await_completed(bench, min(done + 5, 100))
         workers[round_ % 2].kill()
         workers[round_ % 2] = bench.worker(processes=2)
     for task in tasks:

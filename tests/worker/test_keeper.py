@@ -12,7 +12,7 @@ def test_a_worker_that_stops_leaves_the_index(bench: Bench) -> None:
     client, keys = bench.queue.broker.client, bench.queue.broker.keys
     worker = bench.worker()
     (worker_id,) = eventually(lambda: client.zrange(keys.workers, 0, -1), "the first heartbeat")
-    assert int(client.hget(keys.worker(worker_id), "pid")) == worker.pid
+    assert client.hget(keys.worker(worker_id), "pid") == str(worker.pid)
     worker.stop()
     assert not client.exists(keys.workers, keys.worker(worker_id))
 

@@ -3,11 +3,26 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
 import ocrq
 from tests.worker.harness import Bench, eventually
+
+
+def heard(pubsub: Any, number: int) -> list[dict[str, str]]:
+    """The next messages of a subscription."""
+    messages: list[dict[str, str]] = []
+
+    def enough() -> bool:
+        message = pubsub.get_message(timeout=1)
+        if message:
+            messages.append(message)
+        return len(messages) == number
+
+    eventually(enough, f"{number} messages")
+    return messages
 
 
 @pytest.mark.every_server
@@ -21,12 +36,9 @@ def test_a_task_goes_the_whole_documented_way(bench: Bench) -> None:
     task = bench.queue.enqueue("quick", user_id="u1", task_id=task_id, language="en", pages=[1, 2])
     assert task.wait(10).status == "completed"
     assert task.result()["echo"] == {"language": "en", "pages": [1, 2]}
-    messages: list[dict[str, str]] = []
-    eventually(
-        lambda: messages.append(pubsub.get_message(timeout=1)) or len([m for m in messages if m]) == 3, "3 messages"
-    )
-    told = [json.loads(message["data"]) for message in messages if message]
-    assert {message["channel"] for message in messages if message} == {
+    messages = heard(pubsub, 3)
+    told = [json.loads(message["data"]) for message in messages]
+    assert {message["channel"] for message in messages} == {
         keys.notifications,
         keys.user_channel("u1"),
         keys.task_channel(task_id),
@@ -154,10 +166,9 @@ def test_progress_is_stored_and_announced(bench: Bench) -> None:
     bench.worker()
     task = bench.queue.enqueue("progress", user_id="u7")
     task.wait(10)
-    told = []
-    while not told or told[-1]["type"] != "task_completed":
-        message = pubsub.get_message(timeout=5)
-        assert message is None or told.append(json.loads(message["data"])) is None
+    told = [json.loads(heard(pubsub, 1)[0]["data"])]
+    while told[-1]["type"] != "task_completed":
+        told.append(json.loads(heard(pubsub, 1)[0]["data"]))
     reports = [message["progress"] for message in told if message["type"] == "task_progress"]
     assert reports == sorted(reports)
     assert 1 <= len(reports) <= 4

