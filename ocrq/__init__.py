@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .errors import FileNotFound as FileNotFound
     from .errors import LeaseLost as LeaseLost
     from .errors import LimitExceeded as LimitExceeded
+    from .errors import NotDurable as NotDurable
     from .errors import OcrqError as OcrqError
     from .errors import PermanentError as PermanentError
     from .errors import PermissionDenied as PermissionDenied
@@ -45,8 +46,8 @@ _HOMES = {
     "documents": ("Limits",),
     "engine": ("Engine",),
     "errors": (
-        "CorruptDocument DocumentError EmptyDocument EncryptedDocument FileNotFound LeaseLost LimitExceeded OcrqError "
-        "PermanentError PermissionDenied ResultExpired ServerError ServerUnreachable SoftTimeout TaskFailed "
+        "CorruptDocument DocumentError EmptyDocument EncryptedDocument FileNotFound LeaseLost LimitExceeded NotDurable "
+        "OcrqError PermanentError PermissionDenied ResultExpired ServerError ServerUnreachable SoftTimeout TaskFailed "
         "TaskNotFound UnknownProcessor UnsupportedDocument UsageError WaitTimeout"
     ).split(),
     "files": ("FileStore",),

@@ -1,4 +1,4 @@
-"""Every error that ocrq raises on purpose; floor 0, imports nothing.
+"""Every error that ocrq raises on purpose; floor 0, imports nothing of ocrq.
 
 OcrqError
 ├── UsageError              the caller asked for something that cannot be (also a ValueError)
@@ -9,6 +9,7 @@ OcrqError
 │   └── UnknownProcessor
 ├── ServerError             the server refused, or could not be asked
 │   ├── ServerUnreachable   nothing answered; says whether the request may have been carried out
+│   ├── NotDurable          enqueued, but not as safely as was asked for; carries the tasks
 │   └── PermissionDenied    the server's ACL forbids a step
 ├── TaskFailed              `Task.result()` of a task that is failed or cancelled
 ├── ResultExpired           the task completed, its cached result is gone
@@ -26,6 +27,9 @@ SoftTimeout(BaseException)  raised inside a handler at its soft deadline, so tha
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
 
 
 class OcrqError(Exception):
@@ -69,6 +73,17 @@ class ServerUnreachable(ServerError, ConnectionError):
     def __init__(self, message: str, *, maybe_done: bool = False) -> None:
         super().__init__(message)
         self.maybe_done = maybe_done
+
+
+class NotDurable(ServerError):
+    """The tasks are enqueued, but the durability that was asked for was not confirmed in time.
+
+    `tasks` are the ones that the call had enqueued by then; enqueueing them anew would do them twice.
+    """
+
+    def __init__(self, message: str, *, tasks: Sequence[Any] = ()) -> None:
+        super().__init__(message)
+        self.tasks = list(tasks)
 
 
 class PermissionDenied(ServerError):

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import copy
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
@@ -17,7 +18,9 @@ import uuid_utils
 from . import telemetry
 from .broker import Broker
 from .connection import client, server_url
-from .errors import ResultExpired, ServerUnreachable, TaskFailed, UsageError, WaitTimeout
+from .durability import Durability, check_server, checked_level
+from .durability import run as run_durably
+from .errors import NotDurable, ResultExpired, ServerUnreachable, TaskFailed, UsageError, WaitTimeout
 from .files import FileStore
 from .keys import DEFAULT_QUEUE, RESULT_CACHE_SECONDS, checked_queue
 from .settings import Settings, load_settings
@@ -64,8 +67,15 @@ class Queue:
         connection: redis.Redis | None = None,
         settings: Settings | None = None,
         namespace: str | None = None,
+        durability: Durability = "async",
     ) -> None:
-        """`url` or an own redis-py `connection` (which then decides about retries itself); else the settings decide."""
+        """`url` or an own redis-py `connection` (which then decides about retries itself); else the settings decide.
+
+        `durability`: with "replicated" or "fsync" an enqueue returns once a replica or the server's disk has it, and
+        raises NotDurable when that is not confirmed (docs/durability.md).
+        """
+        self.durability = checked_level(durability)
+        self._level_checked = self.durability == "async"
         self.name = checked_queue(name)
         overrides = {"redis_url": url, "namespace": namespace}
         self.settings = settings or load_settings({key: value for key, value in overrides.items() if value is not None})
@@ -76,6 +86,13 @@ class Queue:
 
     def __repr__(self) -> str:
         return f"<ocrq.Queue {self.name}>"
+
+    def with_durability(self, durability: Durability) -> Queue:
+        """The same queue, on the same connections, with another durability."""
+        other = copy(self)
+        other.durability, other._level_checked = checked_level(durability), durability == "async"
+        other._broker, other._lock = self.broker, threading.Lock()
+        return other
 
     @property
     def broker(self) -> Broker:
@@ -146,18 +163,29 @@ class Queue:
         port = self._port()
         destination = self.broker.keys.queue(self.name)
         made: list[Task] = []
+        if not self._level_checked:
+            check_server(self.broker, self.durability)
+            self._level_checked = True
         for start in range(0, len(tasks), CHUNK):
             chunk = tasks[start : start + CHUNK]
             with telemetry.enqueue_span(destination, "", len(chunk)):
                 trace = telemetry.current_traceparent()
                 new = [self._new_task(processor, options, due, trace) for processor, options in chunk]
-                created = self.broker.enqueue(self.name, new)
+                created, doubt = self._put(new)
             found = [task.id for task, is_new in zip(new, created, strict=True) if not is_new]
             as_found = dict(zip(found, self.broker.many_fields(found), strict=True)) if found else {}
             for task, is_new in zip(new, created, strict=True):
                 made.append(Task(task.id, _written(task) if is_new else as_found[task.id], port))
                 made[-1].created = is_new
+            if doubt:
+                raise NotDurable(f"{len(made)} task(s) enqueued, the last {made[-1].id}, but {doubt}", tasks=made)
         return made
+
+    def _put(self, new: Sequence[NewTask]) -> tuple[list[bool], str]:
+        """Per task whether it was created, and why all that is not as safe as asked for."""
+        if self.durability == "async":
+            return self.broker.enqueue(self.name, new), ""
+        return run_durably(self.broker, self.broker.transitions.enqueue(self.name, new), self.durability)
 
     def _new_task(
         self, processor: str | Named, options: Mapping[str, Any], due: str, trace: tuple[str, str] | None

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from .. import connection, logs, telemetry
 from ..documents import Limits
+from ..engine import memory
 from ..errors import OcrqError, SoftTimeout
 from ..files import FileStore
 from ..keys import Keys
@@ -135,6 +136,7 @@ class _Child:
             self._armed = True  # look once more with the bell armed, so that nothing comes between look and wait
             return True
         self._settler.idle()
+        memory.give_back()
         self._link.wait(IDLE_SECONDS, (self._stop.descriptor,))
         return True
 
@@ -204,6 +206,7 @@ class _Child:
             return True
         if not others_run:
             self._settler.idle()
+            memory.give_back()
         self._link.wait(0.25 if others_run else IDLE_SECONDS, (self._stop.descriptor,))
         return True
 

@@ -12,6 +12,7 @@ import redis
 from tests.chaos.faults import FAULTS, Outcome
 from tests.chaos.matrix import MATRIX
 
+_SUMS = ("tries", "tasks", "seconds")
 PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
 
 _HEAD = """\
@@ -30,8 +31,8 @@ those of them that are nowhere any more, *reported* those lost that stand in qua
 _TAIL = """
 ## What is not promised
 
-- **Exactly one execution.** A process can die after its work and before the server knows. Handlers should bear being run
-  again; `task.id` is the same each time.
+- **Exactly one execution.** A process can die after its work and before the server knows. Handlers should bear being
+  run again; `task.id` is the same each time.
 - **A task whose enqueue raised.** `ServerUnreachable.maybe_done` says when it may exist all the same; repeat the call
   with the same `task_id`.
 - **What the server itself loses.** With `appendfsync everysec` up to a second when the power fails, without append-only
@@ -73,12 +74,12 @@ def _table(outcomes: Sequence[Outcome]) -> list[str]:
 def _versions(outcomes: Sequence[Outcome]) -> str:
     versions = sorted({outcome.version for outcome in outcomes if outcome.version})
     seeds = [outcome.seed for outcome in outcomes]
+    tries, tasks, seconds = (sum(getattr(outcome, part) for outcome in outcomes) for part in _SUMS)
     return (
         f"Seeds {min(seeds)} to {max(seeds)}, {time.strftime('%Y-%m-%d', time.gmtime())}, "
         f"Valkey {', '.join(versions)}, "
         f"Python {platform.python_version()}, redis-py {redis.__version__}, {platform.system()}. "
-        f"Together {sum(outcome.tries for outcome in outcomes):,} tries, "
-        f"{sum(outcome.tasks for outcome in outcomes):,} tasks, {sum(outcome.seconds for outcome in outcomes):,.0f} s.\n"
+        f"Together {tries:,} tries, {tasks:,} tasks, {seconds:,.0f} s.\n"
     )
 
 

@@ -1,0 +1,102 @@
+"""Durability levels on real servers: confirmed, or said not to be."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import ocrq
+from ocrq.settings import Settings
+from tests.servers import LocalServer, ServerHandle, eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+def queue_on(server: ServerHandle, durability: Any) -> ocrq.Queue:
+    return ocrq.Queue(settings=Settings(redis_url=server.url), durability=durability)
+
+
+@pytest.fixture
+def replica(private_server: ServerHandle, tmp_path: Path) -> Iterator[LocalServer]:
+    """A replica of the private server, in step with it."""
+    assert isinstance(private_server, LocalServer)
+    folder = tmp_path / "replica"
+    folder.mkdir()
+    replica = LocalServer(private_server.kind, private_server._binary, folder)
+    try:
+        private_server.config(repl_diskless_sync_delay="0")
+        replica.start(replicaof=f"127.0.0.1 {private_server.port}")
+        watch: Any = private_server.client()
+        eventually(
+            lambda: watch.info("replication").get("slave0", {}).get("state") == "online", "the replica is in step"
+        )
+        yield replica
+    finally:
+        replica.dispose()
+
+
+@pytest.mark.every_server
+def test_replicated(private_server: ServerHandle, replica: LocalServer) -> None:
+    """What is confirmed stands on the replica; with the replica frozen the call says what it could not have confirmed."""
+    queue = queue_on(private_server, "replicated")
+    made = queue.enqueue("p", number=1)
+    assert replica.client().exists(f"ocr:task:data:{made.id}") == 1
+    replica.pause()
+    with pytest.raises(ocrq.NotDurable, match="no replica has confirmed the write within 2 s") as caught:
+        queue.enqueue("p", number=2)
+    (task,) = caught.value.tasks
+    assert queue.fetch(task.id).payload == {"number": 2}
+    assert queue.with_durability("async").enqueue("p").created
+    assert len(queue) == 3
+    replica.resume()
+    eventually(lambda: replica.client().exists(f"ocr:task:data:{task.id}"), "the replica catches up")
+    private_server.client().script_flush()
+    assert queue.enqueue("p").created
+
+
+def test_fsync(private_server: ServerHandle) -> None:
+    """Confirmed where there is an append-only file, else refused before anything is written."""
+    queue = queue_on(private_server, "fsync")
+    made = queue.enqueue_many([("p", {}), ("p", {})])
+    private_server.kill()
+    private_server.start()
+    assert [queue.fetch(task.id).status for task in made] == ["pending", "pending"]
+    private_server.config(appendonly="no")
+    with pytest.raises(ocrq.ServerError, match="set appendonly yes"):
+        queue.with_durability("fsync").enqueue("p")
+    assert len(queue) == 2
+
+
+def test_fsync_needs_a_server_that_has_it(request: pytest.FixtureRequest) -> None:
+    """An older server is named with its version, and nothing is written."""
+    from tests import servers
+
+    if servers.detect()["redis"]:
+        return  # nothing older than the embedded server to ask
+    from ocrq.broker import Broker
+
+    folder = request.getfixturevalue("tmp_path")
+    old = servers.create("redis", folder)
+    try:
+        old.start()
+        queue = queue_on(old, "fsync")
+        assert isinstance(queue.broker, Broker)
+        if tuple(map(int, old.version.split(".")[:2])) < (7, 2):
+            with pytest.raises(ocrq.ServerError, match=f"which Redis {old.version} does not have"):
+                queue.enqueue("p")
+            assert len(queue) == 0
+        else:
+            assert queue.enqueue("p").created
+    finally:
+        old.dispose()
+
+
+def test_an_unknown_level_is_refused(server: ServerHandle) -> None:
+    """Before anything is connected."""
+    with pytest.raises(ocrq.UsageError, match="take one of async, replicated, fsync"):
+        queue_on(server, "forever")
+    with pytest.raises(ocrq.UsageError, match="'much' is none"):
+        queue_on(server, "async").with_durability("much")  # type: ignore[arg-type]
