@@ -90,8 +90,9 @@ class Queue:
     def with_durability(self, durability: Durability) -> Queue:
         """The same queue, on the same connections, with another durability."""
         other = copy(self)
-        other.durability, other._level_checked = checked_level(durability), durability == "async"
-        other._broker, other._lock = self.broker, threading.Lock()
+        other.durability = checked_level(durability)
+        other._level_checked = durability == "async"  # noqa: SLF001  # one of ours
+        other._broker, other._lock = self.broker, threading.Lock()  # noqa: SLF001
         return other
 
     @property

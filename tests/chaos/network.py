@@ -67,7 +67,7 @@ def lost_enqueue(rig: Rig) -> int:
 
 
 def lost_cancel(rig: Rig) -> int:
-    """C5: the keeper's question what was cancelled, or the answer, is lost: the running task is stopped all the same."""
+    """C5: the keeper's question what was cancelled, or the answer, is lost: what runs is stopped all the same."""
     sha = lua.script("stops").sha.encode()
     with rig.proxy() as (proxy, _):
         rig.worker(url=proxy.url)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 def _under(rig: Rig, trouble: Callable[[], AbstractContextManager[None]], seconds: float) -> int:
     """Begin and end the trouble, while two workers have work and while they wait for some."""
     workers = [rig.worker(processes=2), rig.worker()]
+    for worker in workers:  # one that finds no server at its start ends at once, on purpose
+        rig.up(worker)
     for round_ in range(2 * rig.size):
         ids = rig.enqueue(10 if round_ % 2 == 0 else 1, seconds=0.1 if round_ % 2 == 0 else 0)
         if round_ % 2:

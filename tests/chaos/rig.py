@@ -74,6 +74,10 @@ class Rig:
         target = min(self.completed() + tasks, len(self.accepted))
         eventually(lambda: self.completed() >= target, f"{target} tasks completed", FINISH_WITHIN)
 
+    def up(self, worker: Worker) -> None:
+        """Wait until a worker has begun to work."""
+        eventually(lambda: worker.lines("started"), "the worker's start", 20)
+
     def started(self, task_id: str) -> None:
         """Wait until a task has begun."""
         eventually(lambda: [event for event in self.bench.events("start") if event["id"] == task_id], "a start", 20)
