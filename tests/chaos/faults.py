@@ -82,7 +82,7 @@ FAULTS: dict[str, Fault] = {
     "storm": Fault("C33 C48", "nothing lost", "CLIENT KILL and SCRIPT FLUSH every 100 ms",
         outages.cut_again_and_again, _LONG),
     "emptied": Fault("C50", "workers go on", "FLUSHALL", outages.emptied),
-    "lru": Fault("C17", "every lost hash is reported", "allkeys-lru, memory full", memory.lru),
+    "lru": Fault("C17", "every lost hash is reported", "hashes vanish, as allkeys-lru takes them", memory.lru),
     "volatile-ttl": Fault("C19", "nothing lost", "volatile-ttl, memory full", memory.volatile_ttl),
     "memory-full": Fault("C18", "what runs is finished, enqueue refused", "noeviction, memory full", memory.full),
     "hostile-data": Fault("C38 C39 C41 C42", "a defined place for everything", "malformed foreign data", hostile.data),
