@@ -43,7 +43,7 @@ MATRIX = {
     "C14": Row("demotion while waiting", ("fault demoted",)),
     "C15": Row("NOREPLICAS", ("fault no-replicas",)),
     "C16": Row("migration of cluster slots", why_not="needs three masters; MOVED is tested with one node only"),
-    "C17": Row("allkeys-lru", ("fault lru",)),
+    "C17": Row("allkeys-lru, its deletions made by the run itself", ("fault lru",)),
     "C18": Row("noeviction, full", ("fault memory-full",)),
     "C19": Row("volatile-ttl, full", ("fault volatile-ttl",)),
     "C20": Row("MISCONF, everysec", ("fault disk-full",)),
