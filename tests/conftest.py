@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import redis
 
 MISSING = pytest.StashKey[dict[str, str]]()
+SHARED = pytest.StashKey[list[servers.ServerHandle]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -72,7 +73,9 @@ def pytest_runtest_call(item: pytest.Item) -> None:
 
 
 @pytest.fixture(scope="session")
-def server_pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], servers.ServerHandle]]:
+def server_pool(
+    pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[str], servers.ServerHandle]]:
     """The shared server of a kind, started when it is first asked for."""
     pool: dict[str, servers.ServerHandle] = {}
 
@@ -80,11 +83,20 @@ def server_pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[
         if kind not in pool:
             pool[kind] = servers.create(kind, tmp_path_factory.mktemp(f"server-{kind}"))
             pool[kind].start()
+            pytestconfig.stash.setdefault(SHARED, []).append(pool[kind])
         return pool[kind]
 
     yield of_kind
     for handle in pool.values():
         handle.dispose()
+
+
+@pytest.fixture(autouse=True)
+def _close_clients(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Close what the test had opened on shared servers."""
+    yield
+    for handle in request.config.stash.get(SHARED, []):
+        handle.close_clients()
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ import subprocess
 import time
 from abc import ABC, abstractmethod
 from contextlib import suppress
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import redis
@@ -108,24 +109,28 @@ class ServerHandle(ABC):
         self.client().config_set(*(word for name, value in options.items() for word in (name.replace("_", "-"), value)))
 
     def client(self, *, timeout: float = 10) -> redis.Redis:
-        """A client that never re-sends a command; closed when the server is disposed of."""
+        """A client that never re-sends a command; closed at the end of the test."""
         client = redis.Redis.from_url(
             self.url, decode_responses=True, protocol=3, socket_timeout=timeout, retry=Retry(NoBackoff(), 0)
         )
         self._clients.append(client)
         return client
 
-    @property
+    @cached_property
     def version(self) -> str:
         """The server's own version (Valkey's, not the Redis version that it claims)."""
         info: dict[str, Any] = self.client().info("server")
         return str(info.get("valkey_version", info["redis_version"]))
 
-    def dispose(self) -> None:
-        """Stop it and close every client handed out."""
+    def close_clients(self) -> None:
+        """Close every client handed out; over 1,024 open sockets break `select`, ours and that of libraries."""
         for client in self._clients:
             client.close()
         self._clients.clear()
+
+    def dispose(self) -> None:
+        """Stop it and close every client handed out."""
+        self.close_clients()
         self.stop()
 
     def _await_ready(self, alive: Callable[[], bool]) -> None:

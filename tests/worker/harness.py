@@ -152,6 +152,7 @@ class Bench:
 
     def close(self) -> None:
         """End what still runs."""
+        self.queue.broker.client.close()
         for worker in self._workers:
             if worker.process.poll() is None:
                 try:
