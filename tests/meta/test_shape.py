@@ -14,7 +14,9 @@ from tests.meta.documents import ROOT
 LONGEST_FILE, LONGEST_FUNCTION = 400, 60
 CODE = sorted([*(ROOT / "ocrq").rglob("*.py"), *(ROOT / "plugins").glob("ocrq-*/ocrq_*/*.py")])
 #: Addresses of package registries, and folders that exist on one machine only.
-_FOREIGN = re.compile(r"pypi\.org|pythonhosted\.org|npmjs\.(?:com|org)|/(?:home|root|Users)/\w|/tmp/\w\w?/|/work/")
+_FOREIGN = re.compile(
+    r"[p]ypi\.org|[p]ythonhosted\.org|[n]pmjs\.(?:com|org)|/(?:home|root|Users)/\w|/tmp/\w\w?/|/[w]ork/"
+)
 _TEXT = {".py", ".lua", ".md", ".toml", ".cfg", ".sh", ".mjs", ".json", ".txt", ".yml", ".yaml", ""}
 
 
