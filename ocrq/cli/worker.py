@@ -79,7 +79,6 @@ def worker(
             burst=burst,
             preload=preload,
             verbosity=session.verbosity,
-            json_logs=session.json,
             **({"name": name} if name else {}),
         )
     )

@@ -32,7 +32,6 @@ class WorkerOptions:
     burst: bool = False
     preload: tuple[str, ...] = ()
     verbosity: int = 0
-    json_logs: bool = False
     worker_id: str = field(init=False)
     server: str = field(init=False)  #: tells servers and namespaces apart, without secrets
 

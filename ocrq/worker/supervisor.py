@@ -16,7 +16,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from .. import logs
@@ -49,7 +49,6 @@ class _Place:
     over: bool = False  #: no further process is started here
     killed_for: str = ""
     blamed: tuple[str, ...] | None = None  #: whom to blame for the kill; None: whatever was running
-    known_lost: set[str] = field(default_factory=set)
 
 
 class _Supervisor:
@@ -124,7 +123,6 @@ class _Supervisor:
     def _start_child(self, place: _Place) -> None:
         place.slot.renew()
         place.since, place.killed_for, place.blamed = time.monotonic(), "", None
-        place.known_lost.clear()
         place.pid = self._fork(lambda: child.run(self._options, place.slot), close=self._keeper_end)
         place.slot.set_pid(place.pid)
         self._tell_keeper({"started": place.slot.slot_id})
