@@ -1,4 +1,4 @@
-"""The broker: every state transition of a task, one short method each, over a blocking client. Floor 3.
+"""The broker: carries out steps and state transitions over a blocking client. Floor 3; `async_broker` is its twin.
 
 Nothing is sent again by itself: a caller who gets ServerUnreachable with `maybe_done` may repeat the same call, since
 every transition is idempotent.
@@ -6,22 +6,28 @@ every transition is idempotent.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 import redis
 
-from .connection import translate
-from .errors import TaskNotFound
+from .connection import redact, translate
+from .errors import ServerUnreachable, TaskNotFound
 from .keys import Keys, checked_queue
+from .operation import Blocking, Steps
 from .settings import Settings
+from .steps import Batch, Command, Hear, Hush, Invoke, Listen, Message, Sleep, Step
 from .transitions import Call, NewTask, Place, Transitions
 
 T = TypeVar("T")
+LISTEN_SECONDS = 5.0  #: how long a subscription may take to be confirmed
+#: Commands that name no key: on a cluster they go to the node that has the namespace.
+KEYLESS = frozenset(("SCAN", "INFO", "CONFIG", "TIME", "MEMORY", "DBSIZE", "ACL", "COMMAND"))
 
 
-class Broker:
-    """The transitions of one namespace on one server."""
+class Broker(Blocking):
+    """The steps and transitions of one namespace on one server."""
 
     def __init__(self, client: redis.Redis, settings: Settings, *, url: str = "") -> None:
         self.client = client
@@ -30,6 +36,16 @@ class Broker:
         self.settings = settings
         self.transitions = Transitions(settings, self.keys)
         self._replies_are_text = client.get_encoder().decode_responses  # a caller's own connection may be any
+        self._answers: dict[type[Any], Callable[[Any], Any]] = {
+            tuple: lambda command: self.send(self._command, command),
+            Call: self.run,
+            Batch: self._together,
+            Sleep: lambda step: time.sleep(step.seconds),
+            Invoke: lambda step: step.function(*step.arguments),
+            Listen: self._listen,
+            Hear: lambda step: heard(self.send(step.subscription.get_message, True, step.seconds)),
+            Hush: lambda step: step.subscription.close(),
+        }
 
     def run(self, call: Call[T]) -> T:
         """Send one call. Raises ServerUnreachable, PermissionDenied, ServerError."""
@@ -41,7 +57,26 @@ class Broker:
             reply = command(*arguments)
         except (redis.RedisError, OSError) as error:
             raise translate(error, self.url) from error
-        return reply if self._replies_are_text else _as_text(reply)
+        return reply if self._replies_are_text else as_text(reply)
+
+    def perform(self, steps: Steps[T]) -> T:
+        """Carry out an operation. Raises what it raises: OcrqErrors, for what a server says."""
+        resume: Callable[[Any], Any] = steps.send
+        answer: Any = None
+        while True:
+            try:
+                step = resume(answer)
+            except StopIteration as end:
+                result: T = end.value
+                return result
+            try:
+                resume, answer = steps.send, self.do(step)
+            except BaseException as error:  # the operation may want to clean up, whatever it was
+                resume, answer = steps.throw, error
+
+    def do(self, step: Step) -> Any:
+        """The answer to one step."""
+        return self._answers[type(step)](step)
 
     def enqueue(self, queue: str, tasks: Iterable[NewTask]) -> list[bool]:
         """Per task True when it was created, False when its id existed."""
@@ -99,6 +134,37 @@ class Broker:
         text: str | None = self.send(self.client.get, self.keys.result(task_id))
         return text
 
+    def _command(self, command: Command) -> Any:
+        return self.client.execute_command(*command, **routed(self.client, self.keys, command))
+
+    def _together(self, batch: Batch) -> list[Any]:
+        pipeline = self.client.pipeline(transaction=batch.atomic)
+        for command in batch.commands:
+            pipeline.execute_command(*command)
+        return said(self.send(pipeline.execute, batch.atomic), self.url)
+
+    def _listen(self, step: Listen) -> Any:
+        """A subscription that the server has confirmed: what is published from now on is heard."""
+        pubsub = self.client.pubsub()
+        try:
+            if step.channels:
+                self.send(pubsub.subscribe, *step.channels)
+            if step.patterns:
+                self.send(pubsub.psubscribe, *step.patterns)
+            self._confirm(pubsub, len(step.channels) + len(step.patterns))
+        except BaseException:
+            pubsub.close()
+            raise
+        return pubsub
+
+    def _confirm(self, pubsub: Any, number: int) -> None:
+        deadline = time.monotonic() + LISTEN_SECONDS
+        while number > 0:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise not_listening(self.url)
+            number -= is_confirmation(self.send(pubsub.get_message, False, left))
+
     def _evaluate(self, call: Call[Any]) -> Any:
         try:
             return self.client.execute_command(*call.command)
@@ -117,9 +183,43 @@ def _known(task_id: str, verdict: str) -> str:
     return verdict
 
 
-def _as_text(reply: Any) -> Any:
+# -- shared with the twin --------------------------------------------------------------------------------------
+
+
+def as_text(reply: Any) -> Any:
+    """A reply of a connection that does not decode, with texts for bytes."""
     if isinstance(reply, bytes):
         return reply.decode("utf-8", "surrogateescape")
     if isinstance(reply, dict):
-        return {_as_text(name): _as_text(value) for name, value in reply.items()}
-    return [_as_text(value) for value in reply] if isinstance(reply, list) else reply
+        return {as_text(name): as_text(value) for name, value in reply.items()}
+    return [as_text(value) for value in reply] if isinstance(reply, list) else reply
+
+
+def routed(client: Any, keys: Keys, command: Command) -> dict[str, Any]:
+    """Options of `execute_command`: on a cluster, the node for a command that names no key."""
+    if str(command[0]).upper() in KEYLESS and hasattr(client, "get_node_from_key"):
+        return {"target_nodes": client.get_node_from_key(keys.leases)}
+    return {}
+
+
+def said(replies: list[Any], url: str) -> list[Any]:
+    """Replies of a batch, refusals translated."""
+    return [translate(reply, url) if isinstance(reply, Exception) else reply for reply in replies]
+
+
+def heard(message: dict[str, Any] | None) -> Message | None:
+    """What redis-py's subscription brought, if it was a message."""
+    if message is None or message["type"] not in ("message", "pmessage"):
+        return None
+    return Message(as_text(message["channel"]), as_text(message["data"]))
+
+
+def is_confirmation(message: dict[str, Any] | None) -> bool:
+    """Whether it is the server's word that a subscription stands."""
+    return message is not None and message["type"] in ("subscribe", "psubscribe")
+
+
+def not_listening(url: str) -> ServerUnreachable:
+    """What to raise when no subscription comes about."""
+    where = f"the server at {redact(url)}" if url else "the server"
+    return ServerUnreachable(f"{where} confirmed no subscription within {LISTEN_SECONDS:g} s; is it overloaded?")

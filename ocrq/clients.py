@@ -27,11 +27,12 @@ CONNECT_SECONDS = 3.0
 
 def build(endpoint: Endpoint, options: dict[str, Any]) -> redis.Redis:
     """A client for the endpoint; of all kinds only a cluster is contacted now."""
-    settled = {**_policy(), **endpoint.options, **options}
+    settled = {**policy(), **endpoint.options, **options}
     return {"sentinel": _sentinel, "cluster": _cluster}.get(endpoint.kind, _single)(endpoint, settled)
 
 
-def _policy() -> dict[str, Any]:
+def policy() -> dict[str, Any]:
+    """What every connection is made with, whatever its kind."""
     return {
         "retry": Retry(NoBackoff(), 0),
         "socket_timeout": ANSWER_SECONDS,
@@ -57,15 +58,20 @@ def _single(endpoint: Endpoint, options: dict[str, Any]) -> redis.Redis:
 
 
 def _sentinel(endpoint: Endpoint, options: dict[str, Any]) -> redis.Redis:
+    asking = sentinel_options(endpoint, options)
+    sentinel = Sentinel(endpoint.hosts, sentinel_kwargs=asking, **options)
+    return cast("redis.Redis", sentinel.master_for(endpoint.service))
+
+
+def sentinel_options(endpoint: Endpoint, options: dict[str, Any]) -> dict[str, Any]:
+    """The options of connections to the Sentinels; completes `options`, which are those to the servers behind them."""
     options["socket_keepalive"] = True
     common = ("retry", "socket_timeout", "socket_connect_timeout", "socket_keepalive", "protocol", "client_name")
     asking = {name: options[name] for name in (*common, "maint_notifications_config")} | {"decode_responses": True}
     if endpoint.tls:
         asking |= {"ssl": True} | {name: value for name, value in options.items() if name.startswith("ssl_")}
         options["ssl"] = True
-    asking |= endpoint.sentinel_options
-    sentinel = Sentinel(endpoint.hosts, sentinel_kwargs=asking, **options)
-    return cast("redis.Redis", sentinel.master_for(endpoint.service))
+    return {**asking, **endpoint.sentinel_options}
 
 
 def _cluster(endpoint: Endpoint, options: dict[str, Any]) -> redis.Redis:

@@ -5,7 +5,8 @@ which duplicates pushes), 5 s for an answer, 3 s to connect, keepalive, RESP3, r
 bytes kept as surrogates and sent back unchanged. A pooled connection that the server closed meanwhile is replaced
 before anything is sent on it, so a restarted server costs no error.
 
-redis-py takes 160 ms to import, so `ocrq.clients`, which builds on it, is imported when a client is asked for.
+redis-py takes 160 ms to import, so `ocrq.clients` and `ocrq.async_clients`, which build on it, are imported when a
+client is asked for.
 """
 
 from __future__ import annotations
@@ -22,12 +23,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import redis
+    from redis import asyncio as aio
     from redis.connection import ConnectionPool
 
     from ocrq.settings import Settings
 
 __all__ = [
     "Endpoint",
+    "async_client",
     "client",
     "connect",
     "guarded",
@@ -55,16 +58,29 @@ def client(url: str, *, namespace: str, **options: Any) -> redis.Redis:
 
     Raises SettingsError for a URL that cannot be, ServerUnreachable when a cluster does not answer.
     """
+    endpoint = _endpoint(url, namespace)
+    from ocrq import clients  # noqa: PLC0415  # see the top
+
+    with guarded(url):
+        return clients.build(endpoint, options)
+
+
+def async_client(url: str, *, namespace: str, **options: Any) -> aio.Redis:
+    """The same for an event loop; nothing is contacted before the first command. Raises SettingsError."""
+    endpoint = _endpoint(url, namespace)
+    from ocrq import async_clients  # noqa: PLC0415  # see the top
+
+    return async_clients.build(endpoint, options)
+
+
+def _endpoint(url: str, namespace: str) -> Endpoint:
     endpoint = parse_url(url)
     if endpoint.kind == "cluster" and not namespace.startswith("{"):
         raise SettingsError(
             f"namespace {namespace!r} cannot be used with a Redis Cluster ({redact(url)}): its keys would lie in"
             f" different slots; set namespace to {{{namespace}}}, for example OCRQ_NAMESPACE='{{{namespace}}}'"
         )
-    from ocrq import clients  # noqa: PLC0415  # see the top
-
-    with guarded(url):
-        return clients.build(endpoint, options)
+    return endpoint
 
 
 def pool_for(client: redis.Redis, key: str) -> ConnectionPool:

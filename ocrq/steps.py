@@ -1,0 +1,81 @@
+"""What an operation (`ocrq.operation`) asks of the outside world, as plain data. Floor 3, no I/O.
+
+The brokers carry it out: `Broker.perform` blocking, `AsyncBroker.perform` on an event loop.
+
+    tuple           one command: yield ("GET", key)
+    Call            one transition (`ocrq.transitions`)
+    Batch           several commands in one round trip
+    Sleep           a pause
+    Invoke          a function of the user's, which may be async where the face is
+    Listen, Hear, Hush   a subscription: open it, wait for a message, close it
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from .lua import Arg
+from .transitions import Call
+
+Command = tuple[Arg, ...]
+
+
+class Message(NamedTuple):
+    """What was heard on a subscription: the channel, and the text as it was published."""
+
+    channel: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Commands sent in one round trip; its answer is their replies, an OcrqError in place of each that was refused.
+
+    `atomic`: as one transaction (MULTI); a refused one then raises instead.
+    """
+
+    commands: Sequence[Command]
+    atomic: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Sleep:
+    """A pause in seconds."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Invoke:
+    """A call of the user's function; on an event loop what it returns is awaited where that can be."""
+
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """Subscribe; its answer stands for the subscription. `Hush` it in the end, also after an error."""
+
+    channels: Sequence[str] = ()
+    patterns: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Hear:
+    """Wait at most so many seconds for one message; its answer is a Message or None."""
+
+    subscription: Any
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Hush:
+    """End the subscription."""
+
+    subscription: Any
+
+
+Step = Command | Call[Any] | Batch | Sleep | Invoke | Listen | Hear | Hush
