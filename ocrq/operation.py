@@ -50,7 +50,7 @@ class operation(Generic[P, T]):  # noqa: N801  # a decorator
 
     def __init__(self, steps: Callable[Concatenate[Any, P], Steps[T]]) -> None:
         self.steps = steps
-        functools.update_wrapper(self, steps)
+        self.__doc__ = steps.__doc__
 
         def blocking(instance: Blocking, *args: P.args, **kwargs: P.kwargs) -> T:
             return instance.perform(steps(instance, *args, **kwargs))

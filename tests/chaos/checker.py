@@ -57,23 +57,33 @@ class State:
 def read(client: Any, keys: Keys) -> State:
     """All of a namespace."""
     names = sorted({str(name) for name in client.scan_iter(match=f"{keys.namespace}:*", count=1000)})
-    pipeline = client.pipeline(transaction=False)
-    for name in names:
-        pipeline.ttl(name)
-    lifetimes = dict(zip(names, pipeline.execute(), strict=True))
-    hashes: dict[str, dict[str, str]] = {}
-    results: dict[str, Any] = {}
-    held: list[str] = []
+
+    def asked(command: str, names: Sequence[str]) -> dict[str, Any]:
+        pipeline = client.pipeline(transaction=False)
+        for name in names:
+            getattr(pipeline, command)(name)
+        return dict(zip(names, pipeline.execute(), strict=True))
+
+    kinds, lifetimes = asked("type", names), asked("ttl", names)
+    contents = asked("hgetall", [name for name, kind in kinds.items() if kind == "hash"])
+    texts = asked("get", [name for name in names if name.startswith(keys.result_prefix)])
+    hashes = {
+        name.removeprefix(keys.data_prefix): dict(fields)
+        for name, fields in contents.items()
+        if name.startswith(keys.data_prefix)
+    }
+    results = {name.removeprefix(keys.result_prefix): json.loads(text or "null") for name, text in texts.items()}
+    held = [
+        task_id
+        for name, fields in contents.items()
+        if name.startswith(keys.held_prefix)
+        for task_id in fields
+        if task_id
+    ]
     daily: Counter[str] = Counter()
-    for name in names:
-        if name.startswith(keys.data_prefix) and client.type(name) == "hash":
-            hashes[name.removeprefix(keys.data_prefix)] = dict(client.hgetall(name))
-        elif name.startswith(keys.result_prefix):
-            results[name.removeprefix(keys.result_prefix)] = json.loads(client.get(name) or "null")
-        elif name.startswith(keys.daily_prefix):
-            daily.update({key: int(value) for key, value in client.hgetall(name).items() if key.startswith("tasks_")})
-        elif name.startswith(keys.held_prefix):
-            held += [task_id for task_id in client.hkeys(name) if task_id]
+    for name, fields in contents.items():
+        if name.startswith(keys.daily_prefix):
+            daily.update({key: int(value) for key, value in fields.items() if key.startswith("tasks_")})
     places = {"zset": keys.priority(), "scheduled": keys.scheduled, "leases": keys.leases, "dead": keys.dead}
     zsets = {name: client.zrange(key, 0, -1) for name, key in (*places.items(), ("quarantine", keys.quarantine))}
     counters = {name: int(client.get(getattr(keys, name)) or 0) for name in ("total", "completed", "failed", "pending")}
@@ -82,11 +92,22 @@ def read(client: Any, keys: Keys) -> State:
 
 
 def check(
-    state: State, accepted: Sequence[str], events: Sequence[dict[str, Any]], *, evicting: bool = False
+    state: State,
+    accepted: Sequence[str],
+    events: Sequence[dict[str, Any]],
+    *,
+    evicting: bool = False,
+    rolled_back: bool = False,
 ) -> list[str]:
-    """Every broken invariant in words; none when all holds. `evicting`: the server was allowed to throw hashes away."""
+    """Every broken invariant in words; none when all holds.
+
+    `evicting`: the server was allowed to throw hashes away. `rolled_back`: it forgot its newest writes, so that claims
+    it has forgotten have left executions that its hashes do not know of.
+    """
     problems = list(_places(state, accepted, events, evicting=evicting))
-    problems += _executions(state, accepted, events)
+    problems += _histories(state, accepted)
+    if not rolled_back:
+        problems += _executions(state, accepted, events)
     problems += _tokens(state, events)
     problems += _leftovers(state, accepted)
     if not evicting:
@@ -123,9 +144,15 @@ def _executions(state: State, accepted: Sequence[str], events: Sequence[dict[str
     executions = Counter(task_id for task_id, _ in started)
     for task_id in accepted:
         fields = state.hashes.get(task_id, {})
-        attempts, deliveries, crashes = (_number(fields, name) for name in ("attempts", "deliveries", "crashes"))
+        deliveries = _number(fields, "deliveries")
         if executions[task_id] > deliveries and fields:
             yield f"I3: {task_id} ran {executions[task_id]} times in {deliveries} deliveries"
+
+
+def _histories(state: State, accepted: Sequence[str]) -> Iterator[str]:
+    for task_id in accepted:
+        fields = state.hashes.get(task_id, {})
+        attempts, crashes = _number(fields, "attempts"), _number(fields, "crashes")
         verdicts = [entry["outcome"] for entry in map(_entry, fields.get("history", "").splitlines()) if entry]
         if fields.get("status") == "completed" and len(verdicts) < 16:
             if attempts != 1 + crashes + verdicts.count("retry"):

@@ -22,6 +22,8 @@ class Fault:
     settings: Mapping[str, object] = field(default_factory=dict)
     options: Mapping[str, str] = field(default_factory=dict)  #: of the server
     soak: bool = False  #: only behind `make chaos`
+    may_lose: bool = False  #: what the server had not written down may be gone, as a whole
+    needs: Callable[[], str] = str  #: why this machine cannot run it, "" when it can
 
 
 @dataclass(frozen=True)
@@ -108,10 +110,9 @@ def run(name: str, seed: int, folder: Path, size: int = 1, kind: str = "valkey")
         problems += rig.verify()
         state = rig.state()
         lost = [task_id for task_id in rig.accepted if task_id not in state.hashes]
-        reported = sum(task_id in state.reasons for task_id in lost)
-        gone = checker.lost(state, rig.accepted) if not rig.evicting else len(lost)
-        return Outcome(
-            name, seed, tries, len(rig.accepted), gone, reported, time.monotonic() - began, problems, rig.server.version
-        )
+        reported = len(rig.told) + sum(task_id in state.reasons for task_id in lost)
+        gone = len(rig.gone) + (len(lost) if rig.evicting else checker.lost(state, rig.accepted))
+        tasks = len(rig.accepted) + len(rig.gone)
+        return Outcome(name, seed, tries, tasks, gone, reported, time.monotonic() - began, problems, rig.server.version)
     finally:
         rig.close()

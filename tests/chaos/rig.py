@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from random import Random
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from ocrq.errors import ServerError
 from tests import servers
@@ -17,6 +17,11 @@ from tests.chaos import checker
 from tests.proxy import Proxy
 from tests.servers import LocalServer, eventually
 from tests.worker.harness import Bench, Worker
+
+if TYPE_CHECKING:
+    import redis
+
+    from ocrq.durability import Durability
 
 MODULES = ("tests.chaos.faultpoints", "tests.chaos.handlers")
 FINISH_WITHIN = 60.0  # seconds; generous, for slow machines
@@ -31,7 +36,10 @@ class Rig:
         self.size = size
         self.folder = folder
         self.accepted: list[str] = []
+        self.gone: list[str] = []  #: accepted, and lost as the server's settings allow
+        self.told: set[str] = set()  #: of these, what was reported to whom it concerns
         self.evicting = False
+        self.rolled_back = False  #: the server went back in time, so it hands out tokens a second time
         self._ids = 0
         self.server = cast("LocalServer", servers.create(kind, folder))
         self.bench: Bench
@@ -49,10 +57,14 @@ class Rig:
         """Start a worker that has the chaos handlers and fault points."""
         return self.bench.worker(*arguments, processes=processes, modules=MODULES, url=url, variables=variables)
 
+    def new_ids(self, count: int) -> list[str]:
+        """Ids that nobody has had."""
+        self._ids += count
+        return [f"t{number:05}" for number in range(self._ids - count, self._ids)]
+
     def enqueue(self, count: int, *, processor: str = "work", bench: Bench | None = None, **payload: Any) -> list[str]:
         """Enqueue tasks under ids of our own, again after each doubt; each is noted on disk once it is accepted."""
-        ids = [f"t{self._ids + number:05}" for number in range(count)]
-        self._ids += count
+        ids = self.new_ids(count)
         for task_id in ids:
 
             def accepted(task_id: str = task_id) -> bool:
@@ -62,12 +74,46 @@ class Rig:
                 return False
 
             eventually(accepted, f"{task_id} is accepted", FINISH_WITHIN)
-            self._note(task_id)
+            self.note([task_id])
         return ids
+
+    def enqueue_safely(self, count: int, level: Durability, **payload: Any) -> list[str]:
+        """Enqueue tasks in one call with that durability; ids that are confirmed (NotDurable is raised)."""
+        ids = self.new_ids(count)
+        queue = self.bench.queue.with_durability(level)
+        queue.enqueue_many([("work", {"task_id": task_id, **payload}) for task_id in ids])
+        self.note(ids)
+        return ids
+
+    def missing(self) -> list[str]:
+        """Accepted ids without a hash."""
+        known = self.state().hashes
+        return [task_id for task_id in self.accepted if task_id not in known]
+
+    def give_up(self, ids: Iterable[str], *, told: bool = False) -> None:
+        """These are lost, as the server's settings allow; `told`: the producer knew that this could happen."""
+        for task_id in ids:
+            self.accepted.remove(task_id)
+            self.gone.append(task_id)
+            self.told |= {task_id} if told else set()
+
+    def follow(self, server: servers.ServerHandle, namespace: str = "ocr", url: str = "") -> None:
+        """Go on with another server, and with the same workers."""
+        workers = self.bench._workers
+        self.bench.queue.broker.client.close()
+        self.server = cast("LocalServer", server)
+        at = cast("servers.ServerHandle", _Url(url)) if url else server
+        self.bench = Bench(at, namespace, self.folder, **self._settings)
+        self.bench._workers = workers
+
+    @property
+    def client(self) -> redis.Redis:
+        """The bench's own client; of a cluster, it finds its way."""
+        return self.bench.queue.broker.client
 
     def completed(self) -> int:
         """Tasks completed so far, by the counter."""
-        return int(self.server.client().get("ocr:stats:tasks:completed") or 0)
+        return int(cast("str | None", self.client.get(self.bench.queue.broker.keys.completed)) or 0)
 
     def some_progress(self, tasks: int) -> None:
         """Wait until so many more tasks are completed, or all are."""
@@ -89,7 +135,7 @@ class Rig:
 
     def settle(self, within: float = FINISH_WITHIN) -> None:
         """Wait until every accepted task is at rest, and nothing is held."""
-        client, keys = self.server.client(), self.bench.queue.broker.keys
+        client, keys = cast("Any", self.client), self.bench.queue.broker.keys
 
         def quiet() -> bool:
             pipeline = client.pipeline(transaction=False)
@@ -106,7 +152,9 @@ class Rig:
 
     def verify(self) -> list[str]:
         """Broken invariants, none when all hold. A working queue afterwards (I7) is the caller's to see."""
-        return checker.check(self.state(), self.accepted, self.bench.events(), evicting=self.evicting)
+        return checker.check(
+            self.state(), self.accepted, self.bench.events(), evicting=self.evicting, rolled_back=self.rolled_back
+        )
 
     def still_consumes(self) -> None:
         """I7: whoever is up takes the next task."""
@@ -135,11 +183,12 @@ class Rig:
         state = self.state()
         return not state.held and all(state.at_rest(task_id) for task_id in self.accepted)
 
-    def _note(self, task_id: str) -> None:
-        self.accepted.append(task_id)
+    def note(self, ids: Sequence[str]) -> None:
+        """Write down on disk that these were accepted."""
+        self.accepted += ids
         file = os.open(self._log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         try:
-            os.write(file, json.dumps({"accepted": task_id, "at": time.time()}).encode() + b"\n")
+            os.write(file, json.dumps({"accepted": list(ids), "at": time.time()}).encode() + b"\n")
             os.fsync(file)
         finally:
             os.close(file)
