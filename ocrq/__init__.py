@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ._version import __version__
 
 if TYPE_CHECKING:
+    from .cache import Cache as Cache
     from .documents import Limits as Limits
     from .engine import Engine as Engine
     from .errors import CorruptDocument as CorruptDocument
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
     from .errors import UsageError as UsageError
     from .errors import WaitTimeout as WaitTimeout
     from .files import FileStore as FileStore
+    from .notifications import Missed as Missed
+    from .notifications import Notification as Notification
+    from .notifications import Notifications as Notifications
     from .processor import Processor as Processor
     from .processor import handler as handler
     from .queue import Queue as Queue
@@ -39,10 +43,15 @@ if TYPE_CHECKING:
     from .result import Line as Line
     from .result import Word as Word
     from .retry import Retry as Retry
+    from .session import Session as Session
+    from .sessions import SessionPage as SessionPage
+    from .sessions import SessionStore as SessionStore
+    from .statistics import Stats as Stats
     from .task import Task as Task
 
 # Where each public name lives. They are imported at first use, so that `import ocrq` and `ocrq --help` cost little.
 _HOMES = {
+    "cache": ("Cache",),
     "documents": ("Limits",),
     "engine": ("Engine",),
     "errors": (
@@ -51,10 +60,14 @@ _HOMES = {
         "TaskNotFound UnknownProcessor UnsupportedDocument UsageError WaitTimeout"
     ).split(),
     "files": ("FileStore",),
+    "notifications": ("Missed", "Notification", "Notifications"),
     "processor": ("Processor", "handler"),
     "queue": ("Queue",),
     "result": ("Box", "Line", "Word"),
     "retry": ("Retry",),
+    "session": ("Session",),
+    "sessions": ("SessionPage", "SessionStore"),
+    "statistics": ("Stats",),
     "task": ("Task",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

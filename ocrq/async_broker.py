@@ -15,7 +15,7 @@ from .connection import translate
 from .keys import Keys
 from .operation import OnLoop, Steps
 from .settings import Settings
-from .steps import Batch, Command, Hear, Hush, Invoke, Listen, Message, Sleep, Step
+from .steps import Batch, Command, Elsewhere, Hear, Hush, Invoke, Listen, Message, Ping, Sleep, Step
 from .transitions import Call, Transitions
 
 if TYPE_CHECKING:
@@ -40,8 +40,10 @@ class AsyncBroker(OnLoop):
             Batch: self._together,
             Sleep: lambda step: asyncio.sleep(step.seconds),
             Invoke: self._invoke,
+            Elsewhere: lambda step: step.door.perform(step.steps),
             Listen: self._listen,
             Hear: self._hear,
+            Ping: lambda step: self._send(step.subscription.ping()),
             Hush: lambda step: step.subscription.aclose(),
         }
 
@@ -83,7 +85,7 @@ class AsyncBroker(OnLoop):
         async with self.client.pipeline(transaction=batch.atomic) as pipeline:
             for command in batch.commands:
                 pipeline.execute_command(*command)
-            return said(await self._send(pipeline.execute(raise_on_error=batch.atomic)), self.url)
+            return said(await self._send(pipeline.execute(raise_on_error=batch.atomic and batch.raises)), self.url)
 
     async def _listen(self, step: Listen) -> Any:
         pubsub = self.client.pubsub()
@@ -107,7 +109,7 @@ class AsyncBroker(OnLoop):
             number -= is_confirmation(await self._send(pubsub.get_message(False, left)))
 
     async def _hear(self, step: Hear) -> Message | None:
-        return heard(await self._send(step.subscription.get_message(True, step.seconds)))
+        return heard(await self._send(step.subscription.get_message(False, step.seconds)), self.url)
 
     async def _invoke(self, step: Invoke) -> Any:
         value = step.function(*step.arguments)

@@ -17,7 +17,7 @@ from .errors import ServerUnreachable, TaskNotFound
 from .keys import Keys, checked_queue
 from .operation import Blocking, Steps
 from .settings import Settings
-from .steps import Batch, Command, Hear, Hush, Invoke, Listen, Message, Sleep, Step
+from .steps import PONG, Batch, Command, Elsewhere, Hear, Hush, Invoke, Listen, Message, Ping, Sleep, Step
 from .transitions import Call, NewTask, Place, Transitions
 
 T = TypeVar("T")
@@ -42,8 +42,10 @@ class Broker(Blocking):
             Batch: self._together,
             Sleep: lambda step: time.sleep(step.seconds),
             Invoke: lambda step: step.function(*step.arguments),
+            Elsewhere: lambda step: step.door.perform(step.steps),
             Listen: self._listen,
-            Hear: lambda step: heard(self.send(step.subscription.get_message, True, step.seconds)),
+            Hear: lambda step: heard(self.send(step.subscription.get_message, False, step.seconds), self.url),
+            Ping: lambda step: self.send(step.subscription.ping),
             Hush: lambda step: step.subscription.close(),
         }
 
@@ -84,11 +86,11 @@ class Broker(Blocking):
 
     def cancel(self, task_id: str) -> bool:
         """True when the task is cancelled now, False when it had ended. Raises TaskNotFound."""
-        return _known(task_id, self.run(self.transitions.cancel(task_id))) in ("cancelled", "again")
+        return known(task_id, self.run(self.transitions.cancel(task_id))) in ("cancelled", "again")
 
     def revive(self, task_id: str) -> bool:
         """Put a failed, cancelled or quarantined task back; False when it is none of them. Raises TaskNotFound."""
-        return _known(task_id, self.run(self.transitions.revive([task_id]))[0]) == "done"
+        return known(task_id, self.run(self.transitions.revive([task_id]))[0]) == "done"
 
     def revive_many(self, task_ids: Sequence[str]) -> list[str]:
         """The same for at most BATCH tasks in one atomic step; per task done, running or unknown."""
@@ -116,10 +118,7 @@ class Broker(Blocking):
 
     def fields(self, task_id: str) -> dict[str, str]:
         """The hash of a task. Raises TaskNotFound."""
-        fields: dict[str, str] = self.send(self.client.hgetall, self.keys.data(task_id))
-        if not fields:
-            raise TaskNotFound(f"no task {task_id!r}: it was never enqueued here, or it ended more than 24 hours ago")
-        return fields
+        return existing(task_id, self.send(self.client.hgetall, self.keys.data(task_id)))
 
     def many_fields(self, task_ids: Sequence[str]) -> list[dict[str, str]]:
         """The hashes of several tasks in one round trip, empty where there is none."""
@@ -141,7 +140,7 @@ class Broker(Blocking):
         pipeline = self.client.pipeline(transaction=batch.atomic)
         for command in batch.commands:
             pipeline.execute_command(*command)
-        return said(self.send(pipeline.execute, batch.atomic), self.url)
+        return said(self.send(pipeline.execute, batch.atomic and batch.raises), self.url)
 
     def _listen(self, step: Listen) -> Any:
         """A subscription that the server has confirmed: what is published from now on is heard."""
@@ -177,13 +176,21 @@ def _halted(queues: Iterable[str], processors: Iterable[str]) -> list[str]:
     return [*(f"queue:{checked_queue(name)}" for name in queues), *(f"processor:{name}" for name in processors)]
 
 
-def _known(task_id: str, verdict: str) -> str:
+# -- shared with the twin and with operations ------------------------------------------------------------------
+
+
+def existing(task_id: str, fields: dict[str, str]) -> dict[str, str]:
+    """The hash of a task, if there is one. Raises TaskNotFound."""
+    if not fields:
+        raise TaskNotFound(f"no task {task_id!r}: it was never enqueued here, or it ended more than 24 hours ago")
+    return fields
+
+
+def known(task_id: str, verdict: str) -> str:
+    """The verdict on a task that there is. Raises TaskNotFound."""
     if verdict == "unknown":
         raise TaskNotFound(f"no task {task_id!r}: it was never enqueued here, or it ended more than 24 hours ago")
     return verdict
-
-
-# -- shared with the twin --------------------------------------------------------------------------------------
 
 
 def as_text(reply: Any) -> Any:
@@ -192,7 +199,7 @@ def as_text(reply: Any) -> Any:
         return reply.decode("utf-8", "surrogateescape")
     if isinstance(reply, dict):
         return {as_text(name): as_text(value) for name, value in reply.items()}
-    return [as_text(value) for value in reply] if isinstance(reply, list) else reply
+    return [as_text(value) for value in reply] if isinstance(reply, (list, tuple)) else reply
 
 
 def routed(client: Any, keys: Keys, command: Command) -> dict[str, Any]:
@@ -207,11 +214,15 @@ def said(replies: list[Any], url: str) -> list[Any]:
     return [translate(reply, url) if isinstance(reply, Exception) else reply for reply in replies]
 
 
-def heard(message: dict[str, Any] | None) -> Message | None:
-    """What redis-py's subscription brought, if it was a message."""
-    if message is None or message["type"] not in ("message", "pmessage"):
+def heard(message: dict[str, Any] | None, url: str) -> Message | None:
+    """What redis-py's subscription brought. Raises ServerUnreachable when it shows that the connection is a new one."""
+    if message is None:
         return None
-    return Message(as_text(message["channel"]), as_text(message["data"]))
+    if message["type"] in ("message", "pmessage"):
+        return Message(as_text(message["channel"]), as_text(message["data"]))
+    if is_confirmation(message):  # `_listen` has taken the first: redis-py has quietly subscribed again
+        raise ServerUnreachable(f"the subscription to {_place(url)} was interrupted")
+    return PONG  # in RESP3 redis-py takes a plain answer apart as if it were a list, so its type is any letter
 
 
 def is_confirmation(message: dict[str, Any] | None) -> bool:
@@ -221,5 +232,8 @@ def is_confirmation(message: dict[str, Any] | None) -> bool:
 
 def not_listening(url: str) -> ServerUnreachable:
     """What to raise when no subscription comes about."""
-    where = f"the server at {redact(url)}" if url else "the server"
-    return ServerUnreachable(f"{where} confirmed no subscription within {LISTEN_SECONDS:g} s; is it overloaded?")
+    return ServerUnreachable(f"{_place(url)} confirmed no subscription within {LISTEN_SECONDS:g} s; is it overloaded?")
+
+
+def _place(url: str) -> str:
+    return f"the server at {redact(url)}" if url else "the server"

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from typing import Any, Literal, TypeVar, cast
 
-import redis
-
-from .broker import Broker
-from .errors import ServerError, UsageError
-from .faults import translate
+from .errors import OcrqError, ServerError, UsageError
+from .keys import Keys
+from .operation import Steps
+from .steps import Batch, Command
 from .transitions import Call
 
 T = TypeVar("T")
@@ -29,14 +28,14 @@ def checked_level(level: str) -> Durability:
     return cast("Durability", level)
 
 
-def check_server(broker: Broker, level: Durability) -> None:
+def check_server(level: Durability, *, on_cluster: bool) -> Steps[None]:
     """See before the first write whether the server has that level. Raises UsageError, ServerError."""
     if level == "async":
         return
-    if hasattr(broker.client, "get_node_from_key"):
+    if on_cluster:
         raise UsageError(f"durability {level!r} is not available on a Redis Cluster; set min-replicas-to-write there")
     if level == "fsync":
-        info: dict[str, Any] = broker.send(broker.client.info)
+        info: dict[str, Any] = yield ("INFO",)
         version = str(info.get("redis_version", ""))
         if _numbers(version) < _WAITAOF_SINCE:
             raise ServerError(
@@ -47,30 +46,40 @@ def check_server(broker: Broker, level: Durability) -> None:
             raise ServerError("durability 'fsync' needs an append-only file; set appendonly yes on the server")
 
 
-def run(broker: Broker, call: Call[T], level: Durability) -> tuple[T, str]:
+def put(call: Call[T], level: Durability, keys: Keys) -> Steps[tuple[T, str]]:
     """The reply, and why it is not confirmed to be as safe as asked for ("": it is).
 
-    Raises what `Broker.run` raises.
+    Raises what the call alone would raise.
     """
+    # The whole script, because a server that does not know it would refuse the call alone and confirm the rest.
+    reply, *confirmed = yield Batch((call.whole, *confirmation(level, keys)))
+    if isinstance(reply, OcrqError):
+        raise reply
+    return call.read(reply), doubt(level, confirmed)
+
+
+def confirmation(level: Durability, keys: Keys) -> tuple[Command, ...]:
+    """The commands that confirm what was written before them on the same connection; none for `async`.
+
+    A call that only finds its tasks writes nothing, and there would be nothing to confirm: first comes a write that
+    changes nothing.
+    """
+    if level == "async":
+        return ()
     confirm = ("WAIT", 1, CONFIRM_MS) if level == "replicated" else ("WAITAOF", 1, 0, CONFIRM_MS)
-    reply, confirmed = _both(broker, call.command, confirm)
-    if isinstance(reply, redis.exceptions.NoScriptError):  # refused before it ran, so this is no re-send
-        reply, confirmed = _both(broker, ["EVAL", call.script.source, *call.command[2:]], confirm)
-    if isinstance(reply, Exception):
-        raise translate(reply, broker.url) from reply
-    if isinstance(confirmed, Exception):
-        return call.read(reply), str(translate(confirmed, broker.url))
-    count = confirmed[0] if isinstance(confirmed, list) else confirmed
+    return ("INCRBY", keys.total, 0), confirm
+
+
+def doubt(level: Durability, replies: list[Any]) -> str:
+    """Why the replies to `confirmation` confirm nothing ("": they do)."""
+    if level == "async":
+        return ""
+    for reply in replies:
+        if isinstance(reply, OcrqError):
+            return str(reply)
+    count = replies[-1][0] if isinstance(replies[-1], list) else replies[-1]
     what = "no replica has" if level == "replicated" else "its disk has not"
-    return call.read(reply), "" if count >= 1 else f"{what} confirmed the write within {CONFIRM_MS / 1000:g} s"
-
-
-def _both(broker: Broker, command: Any, confirm: tuple[Any, ...]) -> list[Any]:
-    pipeline = broker.client.pipeline(transaction=False)
-    pipeline.execute_command(*command)
-    pipeline.execute_command(*confirm)
-    replies: list[Any] = broker.send(pipeline.execute, False)
-    return replies
+    return "" if count >= 1 else f"{what} confirmed the write within {CONFIRM_MS / 1000:g} s"
 
 
 def _numbers(version: str) -> tuple[int, ...]:

@@ -5,15 +5,16 @@ OcrqError
 │   └── SettingsError       a setting has a value that cannot be
 ├── NotFound                no task, file, processor or session of that name (also a LookupError)
 │   ├── TaskNotFound
-│   ├── FileNotFound
+│   ├── FileNotFound        also a PermanentError
 │   └── UnknownProcessor
 ├── ServerError             the server refused, or could not be asked
 │   ├── ServerUnreachable   nothing answered; says whether the request may have been carried out
 │   ├── NotDurable          enqueued, but not as safely as was asked for; carries the tasks
+│   ├── PartlyDone          a step of a transaction was refused while it ran; carries replies and tasks
 │   └── PermissionDenied    the server's ACL forbids a step
 ├── TaskFailed              `Task.result()` of a task that is failed or cancelled
 ├── ResultExpired           the task completed, its cached result is gone
-├── WaitTimeout             `Task.wait()` ran out of time (also a TimeoutError)
+├── WaitTimeout             what was waited for did not come in time (also a TimeoutError)
 ├── LeaseLost               another worker owns the task now; drop the work
 └── PermanentError          retrying cannot help; raise it (or a subclass) from a handler
     ├── DocumentError       the document cannot be read; every subclass names one reason
@@ -52,7 +53,11 @@ class TaskNotFound(NotFound):
     """No hash exists for that task id: never enqueued, or expired 24 hours after it finished."""
 
 
-class FileNotFound(NotFound):
+class PermanentError(OcrqError):
+    """Retrying cannot help: the task goes to the dead letters at once, whatever its retry policy."""
+
+
+class FileNotFound(NotFound, PermanentError):
     """The file store has nothing under that file id."""
 
 
@@ -86,6 +91,18 @@ class NotDurable(ServerError):
         self.tasks = list(tasks)
 
 
+class PartlyDone(ServerError):
+    """The server refused a step of a transaction while it ran, and carried out the others: it does not undo them.
+
+    `replies` are those to the commands, an OcrqError in place of each that was refused; `tasks` the enqueued ones.
+    """
+
+    def __init__(self, message: str, *, replies: Sequence[Any] = (), tasks: Sequence[Any] = ()) -> None:
+        super().__init__(message)
+        self.replies = list(replies)
+        self.tasks = list(tasks)
+
+
 class PermissionDenied(ServerError):
     """The server's ACL forbids a step, or the password is wrong."""
 
@@ -103,15 +120,11 @@ class ResultExpired(OcrqError):
 
 
 class WaitTimeout(OcrqError, TimeoutError):
-    """The task did not finish within the given time; it goes on."""
+    """A task did not finish, or a value was not loaded, within the given time; it goes on."""
 
 
 class LeaseLost(OcrqError):
     """Another worker owns the task now: nothing more of this execution is accepted."""
-
-
-class PermanentError(OcrqError):
-    """Retrying cannot help: the task goes to the dead letters at once, whatever its retry policy."""
 
 
 class DocumentError(PermanentError):

@@ -19,7 +19,7 @@ import threading
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from .broker import Broker
-from .connection import async_client, client, server_url
+from .connection import async_client, client, parse_url, server_url
 from .keys import Keys
 from .operation import Blocking, OnLoop, Steps
 from .settings import Settings, load_settings
@@ -53,6 +53,15 @@ class Face:
         self.keys = Keys(self.settings.namespace)
         self.transitions = Transitions(self.settings, self.keys)
         self._connection = connection
+        #: A door to another server, behind this one; it closes with it.
+        self._further: Any = None
+
+    @property
+    def on_cluster(self) -> bool:
+        """Whether it speaks to a Redis Cluster; needs no connection."""
+        if self._connection is not None:
+            return hasattr(self._connection, "get_node_from_key")
+        return bool(self.settings.redis_url) and parse_url(self.settings.redis_url).kind == "cluster"
 
     def _server(self) -> str:
         """The URL to connect to; starts the embedded server when there is none."""
@@ -64,17 +73,19 @@ class BlockingFace(Face, Blocking):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self._broker: Broker | None = None
+        self._brokers: list[Broker] = []  # one at most; shared by copies of the door
         self._lock = threading.Lock()
 
     @property
     def broker(self) -> Broker:
         """The broker behind it, connected at first use."""
-        if self._broker is None:
+        try:
+            return self._brokers[0]
+        except IndexError:
             with self._lock:
-                if self._broker is None:
-                    self._broker = self._connected()
-        return self._broker
+                if not self._brokers:
+                    self._brokers.append(self._connected())
+                return self._brokers[0]
 
     def perform(self, steps: Steps[T]) -> T:
         """Carry out an operation."""
@@ -83,9 +94,12 @@ class BlockingFace(Face, Blocking):
     def close(self) -> None:
         """Close the connections; a `connection` of your own stays open. The next call connects again."""
         with self._lock:
-            broker, self._broker = self._broker, None
-        if broker is not None and self._connection is None:
-            broker.client.close()
+            while self._brokers:
+                broker = self._brokers.pop()
+                if self._connection is None:
+                    broker.client.close()
+        if self._further is not None:
+            self._further.close()
 
     def __enter__(self) -> Self:
         return self
@@ -105,16 +119,16 @@ class AsyncFace(Face, OnLoop):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self._broker: AsyncBroker | None = None
+        self._brokers: list[AsyncBroker] = []  # one at most; shared by copies of the door
         self._connecting = asyncio.Lock()
 
     async def broker(self) -> AsyncBroker:
         """The broker behind it, connected at first use."""
-        if self._broker is None:
+        if not self._brokers:
             async with self._connecting:
-                if self._broker is None:
-                    self._broker = await self._connected()
-        return self._broker
+                if not self._brokers:
+                    self._brokers.append(await self._connected())
+        return self._brokers[0]
 
     async def perform(self, steps: Steps[T]) -> T:
         """Carry out an operation."""
@@ -122,9 +136,12 @@ class AsyncFace(Face, OnLoop):
 
     async def close(self) -> None:
         """Close the connections; a `connection` of your own stays open. The next call connects again."""
-        broker, self._broker = self._broker, None
-        if broker is not None and self._connection is None:
-            await broker.close()
+        while self._brokers:
+            broker = self._brokers.pop()
+            if self._connection is None:
+                await broker.close()
+        if self._further is not None:
+            await self._further.close()
 
     async def __aenter__(self) -> Self:
         return self

@@ -13,7 +13,10 @@ the rest is ours. docs/schema.md says the same to people who write producers and
     ocr:task:quarantine             zset     element by time it counts as lost (server ms): not understood as a task
     ocr:task:quarantine:reasons     hash     element -> JSON: reason, queue, priority, first_seen
     ocr:task:paused                  set      queue:{queue} and processor:{processor} of which nothing is claimed
+    ocr:task:guard                  none     never written; declared by each script, see `ocrq.lua`
     ocr:task:queues                 set      names of the named queues that were ever used
+    ocr:task:watch                  string   id of the worker that looks out for stranded tasks
+    ocr:task:processing, ocr:task:results    foreign programs' own; ocrq only knows them by name
     ocr:workers                     zset     worker id by last heartbeat (server ms)
     ocr:worker:{worker}             hash     one worker as it describes itself
     ocr:worker:held:{slot}          hash     id -> "token:nonce" of what one worker process holds; "" -> last nonce
@@ -21,8 +24,11 @@ the rest is ours. docs/schema.md says the same to people who write producers and
     ocr:stats:tasks:{counter}       string   documented; total, completed, failed, pending
     ocr:stats:users:active          string   documented
     ocr:stats:daily:{date}          hash     documented; UTC date
-    ocr:cache:{kind}:{id}           string   documented; user, file, result
+    ocr:cache:{kind}:{id}           string   documented; user, file, result, and kinds that a program declares
+    ocr:loading:{kind}:{id}         string   token of the one that is loading that value for the cache
     ocr:session:{token}             string   documented
+    ocr:user:sessions:{user}        zset     session (what its key ends in) by until when it may be used (server ms)
+    ocr:user:active                 zset     user id by until when one of the sessions may be used (server ms)
     ocr:notifications[:user:{id}|:task:{id}] channel   documented
 """
 
@@ -47,9 +53,12 @@ DAILY_STATS_SECONDS = 30 * 24 * 3600
 HELD_SECONDS = 24 * 3600  #: renewed with each claim; the leases are the truth, this only finds them faster
 WORKER_SECONDS = 120  #: a worker's self-description, renewed with each heartbeat
 STOP_SECONDS = 3600
+WATCH_SECONDS = 60  #: a worker's turn to look out for stranded tasks, renewed with each page
+
+LONGEST_ID = 512  #: characters of an id that becomes part of a key or channel
 
 _NAMESPACE = re.compile(r"[A-Za-z0-9_.-]+|\{[A-Za-z0-9_.-]+\}")
-_QUEUE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +72,18 @@ class Keys:
     quarantine: str = field(init=False)
     reasons: str = field(init=False)
     queues: str = field(init=False)
+    guard: str = field(init=False)
     paused: str = field(init=False)
+    watch: str = field(init=False)
+    foreign_processing: str = field(init=False)
+    foreign_results: str = field(init=False)
     workers: str = field(init=False)
     total: str = field(init=False)
     completed: str = field(init=False)
     failed: str = field(init=False)
     pending: str = field(init=False)
     users_active: str = field(init=False)
+    active_users: str = field(init=False)
     notifications: str = field(init=False)
     list_prefix: str = field(init=False)
     priority_prefix: str = field(init=False)
@@ -79,7 +93,11 @@ class Keys:
     stop_prefix: str = field(init=False)
     daily_prefix: str = field(init=False)
     result_prefix: str = field(init=False)
+    cache_prefix: str = field(init=False)
+    loading_prefix: str = field(init=False)
     session_prefix: str = field(init=False)
+    user_sessions_prefix: str = field(init=False)
+    channel_prefix: str = field(init=False)
     user_channel_prefix: str = field(init=False)
     task_channel_prefix: str = field(init=False)
 
@@ -108,6 +126,14 @@ class Keys:
         """The cached result of a task."""
         return self.result_prefix + task_id
 
+    def cached(self, kind: str, cached_id: str = "") -> str:
+        """A cached value; without an id what all of the kind begin with."""
+        return f"{self.cache_prefix}{checked_kind(kind)}:{cached_id}"
+
+    def loading(self, kind: str, cached_id: str = "") -> str:
+        """The right to load that value. Not under `ocr:cache:`, where others look for values."""
+        return f"{self.loading_prefix}{checked_kind(kind)}:{cached_id}"
+
     def held(self, slot: str) -> str:
         """What one worker process holds."""
         return self.held_prefix + slot
@@ -123,6 +149,14 @@ class Keys:
     def daily(self, date: str) -> str:
         """The statistics of one UTC date, `YYYY-MM-DD`."""
         return self.daily_prefix + date
+
+    def session(self, stored_as: str) -> str:
+        """A session, by its token or what stands for the token."""
+        return self.session_prefix + stored_as
+
+    def user_sessions(self, user_id: str) -> str:
+        """The index of a user's sessions."""
+        return self.user_sessions_prefix + user_id
 
     def user_channel(self, user_id: str) -> str:
         """Notifications for one user."""
@@ -140,13 +174,18 @@ _NAMES = {
     "quarantine": "task:quarantine",
     "reasons": "task:quarantine:reasons",
     "queues": "task:queues",
+    "guard": "task:guard",
     "paused": "task:paused",
+    "watch": "task:watch",
+    "foreign_processing": "task:processing",
+    "foreign_results": "task:results",
     "workers": "workers",
     "total": "stats:tasks:total",
     "completed": "stats:tasks:completed",
     "failed": "stats:tasks:failed",
     "pending": "stats:tasks:pending",
     "users_active": "stats:users:active",
+    "active_users": "user:active",
     "notifications": "notifications",
     "list_prefix": "task:queue",
     "priority_prefix": "task:priority",
@@ -156,7 +195,11 @@ _NAMES = {
     "stop_prefix": "worker:stop:",
     "daily_prefix": "stats:daily:",
     "result_prefix": "cache:result:",
+    "cache_prefix": "cache:",
+    "loading_prefix": "loading:",
     "session_prefix": "session:",
+    "user_sessions_prefix": "user:sessions:",
+    "channel_prefix": "notifications:",
     "user_channel_prefix": "notifications:user:",
     "task_channel_prefix": "notifications:task:",
 }
@@ -164,6 +207,26 @@ _NAMES = {
 
 def checked_queue(name: str) -> str:
     """The queue's name if it can be part of a key. Raises UsageError."""
-    if not isinstance(name, str) or not _QUEUE.fullmatch(name):
-        raise UsageError(f"queue name {name!r} is not usable; take 1 to 64 letters, digits, '_', '.' or '-'")
+    return _checked("queue name", name)
+
+
+def checked_kind(name: str) -> str:
+    """The name of a kind of cached values if it can be part of a key. Raises UsageError."""
+    return _checked("kind", name)
+
+
+def checked_id(what: str, value: str) -> str:
+    """An id of a user or task if it can be part of a key or channel. Raises UsageError, naming `what`."""
+    if not isinstance(value, str) or not 0 < len(value) <= LONGEST_ID:
+        raise UsageError(f"{what} {value!r:.200} is not usable; take a text of 1 to {LONGEST_ID} characters")
+    try:
+        value.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        raise UsageError(f"{what} {value!r} holds half of a surrogate pair, which is no character") from None
+    return value
+
+
+def _checked(what: str, name: str) -> str:
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise UsageError(f"{what} {name!r} is not usable; take 1 to 64 letters, digits, '_', '.' or '-'")
     return name

@@ -53,6 +53,7 @@ class Link:
         self._listen = listen
         self._tracking = False
         self._rung = False
+        self.connections = 0  #: made so far; behind each new one may be a server that has gone back in time
         self._giving_up = giving_up
         self._on_trouble = on_trouble
         self._lock = threading.Lock()
@@ -176,6 +177,7 @@ class Link:
         if self._connection.is_connected:
             return
         self._connection.connect()
+        self.connections += 1
         self._rung = True  # whatever rang while nobody listened
         self._tracking = False
         if not self._listen:

@@ -68,7 +68,7 @@ def setup(
     target = sys.stderr if stream is None else stream
     formatter: logging.Formatter = JsonFormatter()
     if log_format != "json":
-        formatter = TextFormatter(colour=log_format == "auto" and _wants_colour(target, environ))
+        formatter = TextFormatter(colour=log_format == "auto" and wants_colour(target, environ))
     handler = logging.StreamHandler(target)
     handler.setFormatter(formatter)
     _ROOT.handlers[:] = [handler]
@@ -76,7 +76,8 @@ def setup(
     _ROOT.propagate = False
 
 
-def _wants_colour(stream: TextIO, environ: Mapping[str, str]) -> bool:
+def wants_colour(stream: TextIO, environ: Mapping[str, str]) -> bool:
+    """Whether what goes to the stream should be coloured."""
     if environ.get("NO_COLOR"):
         return False
     if environ.get("FORCE_COLOR"):

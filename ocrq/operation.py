@@ -11,7 +11,7 @@ import functools
 import inspect
 from collections.abc import Callable, Coroutine, Generator
 from types import MethodType
-from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, get_args, overload
+from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, cast, get_args, overload
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -23,6 +23,11 @@ Steps = Generator[Any, Any, T]  #: an operation under way, which returns T
 
 class Itself:
     """Result of an operation that returns the object it belongs to, whichever of its two classes that has."""
+
+
+def itself(instance: Any) -> Itself:
+    """The object, as the result of its operation."""
+    return cast("Itself", instance)
 
 
 class Blocking:
@@ -45,6 +50,10 @@ class OnLoop:
         raise NotImplementedError
 
 
+class _Anything:
+    """What no operation returns: only one of which the result is Any matches, which would match Itself as well."""
+
+
 class operation(Generic[P, T]):  # noqa: N801  # a decorator
     """Makes a method, or a coroutine method, of a generator."""
 
@@ -63,6 +72,14 @@ class operation(Generic[P, T]):  # noqa: N801  # a decorator
 
     @overload
     def __get__(self, instance: None, owner: type[Any]) -> Self: ...
+    @overload
+    def __get__(
+        self: operation[P, _Anything], instance: Blocking, owner: type[Any] | None = None
+    ) -> Callable[P, Any]: ...
+    @overload
+    def __get__(
+        self: operation[P, _Anything], instance: OnLoop, owner: type[Any] | None = None
+    ) -> Callable[P, Coroutine[Any, Any, Any]]: ...
     @overload
     def __get__(self: operation[P, Itself], instance: B, owner: type[Any] | None = None) -> Callable[P, B]: ...
     @overload

@@ -58,6 +58,7 @@ class Settings:
     """Every setting with its default; `load_settings` fills it, `explain` tells where each value came from."""
 
     redis_url: str | None = _setting(None, values.redis_url, "server; none: the embedded one", secret=True)
+    cache_url: str | None = _setting(None, values.redis_url, "server of caches; none: the tasks' server", secret=True)
     namespace: str = _setting("ocr", values.namespace, "first part of every key; {ocr} for Redis Cluster")
     data_dir: Path = field(
         default_factory=default_data_dir,
@@ -71,14 +72,22 @@ class Settings:
     grace_seconds: float = _setting(20.0, values.seconds(0, 86400), "time for running tasks at shutdown")
     max_crashes: int = _setting(3, values.whole(1, 1000), "dead letter after it killed its process this often")
     max_worker_deaths: int = _setting(20, values.whole(1, 1000), "dead letter after its whole worker died this often")
+    salvage_seconds: float = _setting(
+        0.0, values.seconds(0, _YEAR_SECONDS), "a task in no place is put back after this; 0: never"
+    )
     fairness: int = _setting(20, values.whole(0, 1_000_000), "one claim in N to the longest waiting; 0: never")
     timeout_seconds: float = _setting(600.0, values.seconds(0.1, _YEAR_SECONDS), "hard deadline of a task")
     failed_days: int = _setting(30, values.whole(1, 3660), "how long a failed task is kept")
+    session_idle_seconds: float = _setting(1800.0, values.seconds(0, 604800), "an unused session ends; 0: never")
+    session_max_seconds: float = _setting(0.0, values.seconds(0, _YEAR_SECONDS), "any session ends; 0: never")
+    session_tokens: str = _setting("plain", values.choice("plain", "sha256"), "what of a token stands in its key")
+    session_time_unit: str = _setting("ms", values.choice("s", "ms"), "unit of times in sessions")
     max_bytes: int = _setting(104_857_600, values.size(1, _FOREVER), "largest document")
     max_pixels: int = _setting(50_000_000, values.whole(1, _FOREVER), "largest page in pixels")
     max_pages: int = _setting(500, values.whole(1, 1_000_000), "longest document in pages")
     max_result_bytes: int = _setting(16_777_216, values.size(1024, 512 * 2**20), "largest result")
     max_payload_bytes: int = _setting(1_048_576, values.size(1024, 512 * 2**20), "largest payload of a task")
+    max_cache_bytes: int = _setting(1_048_576, values.size(1024, 512 * 2**20), "largest value in the cache")
     processes: int | None = _setting(None, values.whole(1, 4096), "worker processes; none: one per CPU")
     concurrency: int = _setting(1, values.whole(1, 1024), "tasks at once in one worker process")
     max_tasks: int = _setting(0, values.whole(0, _FOREVER), "renew a process after N tasks; 0: never")

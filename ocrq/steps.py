@@ -7,7 +7,9 @@ The brokers carry it out: `Broker.perform` blocking, `AsyncBroker.perform` on an
     Batch           several commands in one round trip
     Sleep           a pause
     Invoke          a function of the user's, which may be async where the face is
+    Elsewhere       steps that another door carries out, on its server
     Listen, Hear, Hush   a subscription: open it, wait for a message, close it
+    Ping            ask whether the other end of a subscription is alive
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from .lua import Arg
+from .operation import Steps
 from .transitions import Call
 
 Command = tuple[Arg, ...]
@@ -29,15 +32,20 @@ class Message(NamedTuple):
     text: str
 
 
+PONG = Message("", "")  #: what is heard when the server answers a Ping
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """Commands sent in one round trip; its answer is their replies, an OcrqError in place of each that was refused.
 
-    `atomic`: as one transaction (MULTI); a refused one then raises instead.
+    `atomic`: as one transaction (MULTI); a refused one then raises instead. Without `raises` that is only so when the
+    whole was refused, and nothing done.
     """
 
     commands: Sequence[Command]
     atomic: bool = False
+    raises: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +64,14 @@ class Invoke:
 
 
 @dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """Steps carried out by another door of the same face (`ocrq.face`); its answer is what they return."""
+
+    door: Any
+    steps: Steps[Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Listen:
     """Subscribe; its answer stands for the subscription. `Hush` it in the end, also after an error."""
 
@@ -65,10 +81,20 @@ class Listen:
 
 @dataclass(frozen=True, slots=True)
 class Hear:
-    """Wait at most so many seconds for one message; its answer is a Message or None."""
+    """Wait at most so many seconds for one message; its answer is a Message, PONG or None.
+
+    ServerUnreachable when the connection was lost meanwhile, also if it has been made anew: something was not heard.
+    """
 
     subscription: Any
     seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """Send a ping over the subscription's connection; its answer, PONG, is heard among the messages."""
+
+    subscription: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,4 +104,4 @@ class Hush:
     subscription: Any
 
 
-Step = Command | Call[Any] | Batch | Sleep | Invoke | Listen | Hear | Hush
+Step = Command | Call[Any] | Batch | Sleep | Invoke | Elsewhere | Listen | Hear | Ping | Hush

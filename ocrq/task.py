@@ -1,22 +1,25 @@
-"""A task: its hash as a tolerant reader sees it, and the strict writer of new ones. Floor 1, no I/O.
+"""A task: its hash as a tolerant reader sees it, and what can be done with it. Floor 1, no I/O.
 
 Reading never fails: whatever a foreign producer wrote into `ocr:task:data:{id}`, each property has a defined value.
-Writing is strict: what cannot be a task is refused before anything is sent.
-What needs a server (`wait`, `result`, `open`, …) goes through a port that queue or worker put in.
+`ocrq.writing` has the strict writer.
+What needs a server (`wait`, `result`, `open`, …) is written once, as operations, and goes through a port that queue or
+worker put in: `Task` blocks, `AsyncTask` (`ocrq.aio.Task`) is awaited.
 """
 
 from __future__ import annotations
 
+import asyncio
 import math
-import re
 from collections.abc import Callable, Mapping
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO, NoReturn, Protocol, TypeVar
 
 import msgspec
 
 from .errors import UsageError
 from .keys import DEFAULT_QUEUE
+from .operation import Blocking, Itself, OnLoop, Steps, itself, operation
 
+T = TypeVar("T")
 PENDING, SCHEDULED, PROCESSING = "pending", "scheduled", "processing"
 COMPLETED, FAILED, CANCELLED = "completed", "failed", "cancelled"
 STATUSES = (PENDING, SCHEDULED, PROCESSING, COMPLETED, FAILED, CANCELLED)
@@ -34,7 +37,6 @@ FIELDS = frozenset(
         "traceparent tracestate result_bytes confidence word_count page_count processing_time_ms"
     ).split()
 )
-_TASK_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _decode_json = msgspec.json.Decoder().decode
 _encode_json = msgspec.json.Encoder().encode
 
@@ -42,18 +44,35 @@ _encode_json = msgspec.json.Encoder().encode
 class TaskPort(Protocol):
     """What a task needs of the outside world; `ocrq.queue` and `ocrq.worker` each bring one."""
 
-    # ruff: noqa: D102  (each is described by the method of Task that calls it)
-    def refresh(self, task: Task) -> Mapping[str, str]: ...
-    def wait(self, task: Task, timeout: float | None) -> None: ...
-    def result(self, task: Task) -> Any: ...
-    def cancel(self, task: Task) -> bool: ...
-    def retry(self, task: Task) -> bool: ...
-    def open(self, task: Task) -> BinaryIO: ...
-    def progress(self, task: Task, fraction: float, message: str) -> None: ...
+    # ruff: noqa: D102  (each is described by the method of the task that calls it)
+    def perform(self, steps: Steps[Any]) -> Any: ...
+    def refresh(self, task: TaskRecord) -> Steps[Mapping[str, str]]: ...
+    def wait(self, task: TaskRecord, timeout: float | None) -> Steps[Mapping[str, str]]: ...
+    def result(self, task: TaskRecord) -> Steps[Any]: ...
+    def cancel(self, task: TaskRecord) -> Steps[bool]: ...
+    def retry(self, task: TaskRecord) -> Steps[bool]: ...
+    def set_priority(self, task: TaskRecord, priority: float) -> Steps[bool]: ...
+    def open(self, task: TaskRecord) -> BinaryIO: ...
+    def progress(self, task: TaskRecord, fraction: float, message: str) -> None: ...
 
 
-class Task:
-    """One task. Properties read the hash as last seen; `refresh()` reads it anew."""
+class HandlerPort:
+    """What the ports of tasks inside their handler have in common: what a handler cannot do."""
+
+    __slots__ = ()
+
+    def perform(self, steps: Steps[T]) -> T:
+        """Start the operation, which says that it is refused."""
+        return next(steps)  # type: ignore[no-any-return]  # raises
+
+    def _not_here(self, task: TaskRecord, *_: object) -> NoReturn:
+        raise UsageError(f"a handler cannot wait for, cancel or retry its own task {task.id}; raise an error instead")
+
+    refresh = wait = result = cancel = retry = set_priority = _not_here
+
+
+class TaskRecord:
+    """One task as its hash was last seen."""
 
     __slots__ = ("_payload", "_port", "created", "fields", "id", "token")
 
@@ -72,13 +91,6 @@ class Task:
 
     def __repr__(self) -> str:
         return f"<ocrq.Task {self.id} {self.processor or '?'} {self.last_status}>"
-
-    @staticmethod
-    def fetch(task_id: str, **queue_options: Any) -> Task:
-        """The task of that id; takes the same options as `Queue`. Raises TaskNotFound."""
-        return _fetch(task_id, **queue_options)
-
-    # -- what the hash says ------------------------------------------------------------------------------------
 
     @property
     def processor(self) -> str:
@@ -107,9 +119,7 @@ class Task:
 
     @property
     def status(self) -> str:
-        """Status now: one round trip for a producer, as last seen inside a handler."""
-        if self._port is not None and not self.token:
-            self.refresh()
+        """Status as last seen; `ocrq.Task` asks the server, outside a handler."""
         return self.last_status
 
     @property
@@ -184,34 +194,48 @@ class Task:
             self._payload = extra
         return self._payload
 
-    # -- what a server is needed for ---------------------------------------------------------------------------
 
-    def refresh(self) -> Task:
+class ConnectedTask(TaskRecord):
+    """A task with what a server is needed for."""
+
+    __slots__ = ()
+
+    @operation
+    def refresh(self) -> Steps[Itself]:
         """Read the hash anew. Raises TaskNotFound once it has expired."""
-        self.fields = self._connected("refresh").refresh(self)
-        self._payload = None
-        return self
+        self._see((yield from self._connected("refresh").refresh(self)))
+        return itself(self)
 
-    def wait(self, timeout: float | None = None) -> Task:
+    @operation
+    def wait(self, timeout: float | None = None) -> Steps[Itself]:
         """Wait until the task is completed, failed or cancelled. Raises WaitTimeout; None waits without end."""
-        self._connected("wait").wait(self, timeout)
-        return self
+        self._see((yield from self._connected("wait").wait(self, timeout)))
+        return itself(self)
 
-    def result(self) -> Any:
+    @operation
+    def result(self) -> Steps[Any]:
         """What the handler returned. Raises TaskFailed, ResultExpired (after an hour), UsageError when unfinished."""
-        return self._connected("result").result(self)
+        port = self._connected("result")
+        self._see((yield from port.refresh(self)))
+        return (yield from port.result(self))
 
-    def cancel(self) -> bool:
+    @operation
+    def cancel(self) -> Steps[bool]:
         """Cancel the task, also while it runs; False when it had already ended."""
-        return self._connected("cancel").cancel(self)
+        return (yield from self._connected("cancel").cancel(self))
 
-    def retry(self) -> bool:
-        """Put a failed, cancelled or quarantined task back, attempts reset; False when it is none of them."""
-        return self._connected("retry").retry(self)
+    @operation
+    def retry(self) -> Steps[bool]:
+        """Put a failed, cancelled, quarantined or stranded task back, attempts reset; False when it is none of them.
 
-    def open(self) -> BinaryIO:
-        """Open the document behind `file_id`, for reading. Raises FileNotFound."""
-        return self._connected("open").open(self)
+        So it is False for a task that is parked while its processor is paused: it runs by itself after the resume.
+        """
+        return (yield from self._connected("retry").retry(self))
+
+    @operation
+    def set_priority(self, priority: float) -> Steps[bool]:
+        """Change the priority of a task that waits or is scheduled; False when it runs, has ended or is set aside."""
+        return (yield from self._connected("set_priority").set_priority(self, priority))
 
     def progress(self, fraction: float, message: str = "") -> None:
         """Report progress, 0..1: hash and notification, throttled, without waiting for the server.
@@ -220,6 +244,10 @@ class Task:
         """
         if self._port is not None:
             self._port.progress(self, fraction, message)
+
+    def _see(self, fields: Mapping[str, str]) -> None:
+        self.fields = fields
+        self._payload = None
 
     def _connected(self, verb: str) -> TaskPort:
         if self._port is None:
@@ -230,14 +258,60 @@ class Task:
         return self._port
 
 
-def set_fetch(fetch: Callable[..., Task]) -> None:
-    """`ocrq.queue` says here how `Task.fetch` works: this floor must not import that one."""
-    global _fetch  # noqa: PLW0603
-    _fetch = fetch
+class Task(ConnectedTask, Blocking):
+    """One task. Properties read the hash as last seen; `refresh()` reads it anew."""
+
+    __slots__ = ()
+
+    @property
+    def status(self) -> str:
+        """Status now: one round trip for a producer, as last seen inside a handler."""
+        if self._port is not None and not self.token:
+            self.refresh()
+        return self.last_status
+
+    @staticmethod
+    def fetch(task_id: str, **queue_options: Any) -> Task:
+        """The task of that id; takes the same options as `Queue`. Raises TaskNotFound."""
+        return _fetch[Task](task_id, **queue_options)  # type: ignore[no-any-return]
+
+    def open(self) -> BinaryIO:
+        """Open the document behind `file_id`, for reading. Raises FileNotFound."""
+        return self._connected("open").open(self)
+
+    def perform(self, steps: Steps[T]) -> T:
+        """Carry out an operation."""
+        return next(steps) if self._port is None else self._port.perform(steps)  # type: ignore[no-any-return]
 
 
-def _fetch(task_id: str, **_: Any) -> Task:
-    raise UsageError(f"cannot fetch {task_id!r}: import ocrq, not ocrq.task alone")
+class AsyncTask(ConnectedTask, OnLoop):
+    """One task on an event loop. Properties read the hash as last seen, `await refresh()` reads it anew."""
+
+    __slots__ = ()
+
+    @staticmethod
+    async def fetch(task_id: str, **queue_options: Any) -> AsyncTask:
+        """The task of that id; takes the same options as `Queue`. Raises TaskNotFound.
+
+        It connects for each call anew; to share connections use `queue.fetch`.
+        """
+        return await _fetch[AsyncTask](task_id, **queue_options)  # type: ignore[no-any-return]
+
+    async def open(self) -> BinaryIO:
+        """Open the document behind `file_id`, for reading. Raises FileNotFound."""
+        return await asyncio.to_thread(self._connected("open").open, self)
+
+    async def perform(self, steps: Steps[T]) -> T:
+        """Carry out an operation."""
+        return next(steps) if self._port is None else await self._port.perform(steps)  # type: ignore[no-any-return]
+
+
+_fetch: dict[type[Any], Callable[..., Any]] = {}
+
+
+def set_fetch(task: type[Task | AsyncTask], fetch: Callable[..., Any]) -> None:
+    """`ocrq.queue` says here how the `fetch` of both kinds works: this floor must not import that one."""
+    _fetch[task] = fetch
 
 
 # -- the tolerant reader ---------------------------------------------------------------------------------------
@@ -279,68 +353,12 @@ def read_object(text: str | bytes | None) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-# -- the strict writer -----------------------------------------------------------------------------------------
-
-
-def new_task_fields(
-    *,
-    processor: str,
-    queue: str,
-    priority: float | None,
-    user_id: str,
-    file_id: str,
-    payload: Mapping[str, Any],
-    max_payload_bytes: int,
-) -> list[str | bytes]:
-    """Fields and values of a new task's hash, flat; the server adds status, created_at and attempts.
-
-    Raises UsageError when a value cannot be written.
-    """
-    if not isinstance(processor, str) or len(processor) > 128:
-        raise UsageError(f"processor {processor!r} is not usable; take up to 128 characters ('': the worker's default)")
-    fields: list[str | bytes] = ["priority", written_priority(priority)]
-    for name, value in (("processor", processor), ("user_id", user_id), ("file_id", file_id)):
-        if value := _checked_text(name, value):
-            fields += (name, value)
-    if queue != DEFAULT_QUEUE:
-        fields += ("queue", queue)
-    if payload:
-        encoded = encode_json(payload, what="payload")
-        if len(encoded) > max_payload_bytes:
-            raise UsageError(
-                f"payload of {len(encoded):,} bytes is over max_payload_bytes ({max_payload_bytes:,}); "
-                "put documents into the file store and pass their file_id"
-            )
-        fields += ("payload", encoded)
-    return fields
-
-
-def _checked_text(name: str, value: str) -> str:
-    if not isinstance(value, str):
-        raise UsageError(f"{name} {value!r} is no text; pass a str")
+def read_result(text: str) -> Any:
+    """A result as it was kept; what is no JSON is the text of a foreign program, and that is its result."""
     try:
-        value.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:
-        raise UsageError(f"{name} {value!r} holds half of a surrogate pair, which is no character") from None
-    return value
-
-
-def written_priority(priority: float | None) -> str:
-    """The priority as text. Raises UsageError outside 0..10."""
-    if priority is None:
-        return str(LIST_PRIORITY)
-    if isinstance(priority, bool) or not isinstance(priority, (int, float)) or not 0 <= priority <= 10:
-        raise UsageError(
-            f"priority {priority!r} is not usable; take a number from 0 to 10 (10 is most urgent, the default is 5)"
-        )
-    return f"{priority:g}"
-
-
-def checked_task_id(task_id: str) -> str:
-    """The id if we would mint such a one. Raises UsageError."""
-    if not isinstance(task_id, str) or not _TASK_ID.fullmatch(task_id):
-        raise UsageError(f"task_id {task_id!r} is not usable; take 1 to 128 letters, digits, '_', '.' or '-'")
-    return task_id
+        return _decode_json(text)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return text
 
 
 def encode_json(value: Any, *, what: str) -> bytes:

@@ -47,11 +47,16 @@ def current_traceparent() -> tuple[str, str] | None:
     return active.current() if active is not None else None
 
 
+def is_on() -> bool:
+    """Whether anybody listens; where that is asked for each task, what only spans and metrics need is not computed."""
+    return _active() is not None
+
+
 def enqueue_span(queue_key: str, task_id: str, batch_count: int = 1) -> AbstractContextManager[Scope]:
     """Around handing tasks to the server (PRODUCER); counts them as sent. `task_id` is "" for a batch."""
     active = _active()
     if active is None:
-        return _NOTHING
+        return NOTHING
     attributes = _attributes("enqueue", "send", queue_key, task_id)
     if batch_count != 1:
         attributes["messaging.batch.message_count"] = batch_count
@@ -67,7 +72,7 @@ def process_span(
     """
     active = _active()
     if active is None:
-        return _NOTHING
+        return NOTHING
     attributes = _attributes("process", "process", queue_key, task_id)
     attributes["messaging.client.id"] = worker_id
     parent = active.extract(traceparent, tracestate)
@@ -78,7 +83,7 @@ def settle_span(queue_key: str, task_id: str, outcome: str) -> AbstractContextMa
     """Around telling the server the outcome (CLIENT): "ack", "nack" or "release"."""
     active = _active()
     if active is None:
-        return _NOTHING
+        return NOTHING
     return _Scope(active, f"{outcome} {queue_key}", "CLIENT", _attributes(outcome, "settle", queue_key, task_id))
 
 
@@ -236,7 +241,7 @@ class _Nothing:
         """Nothing to mark."""
 
 
-_NOTHING: AbstractContextManager[Scope] = _Nothing()
+NOTHING: AbstractContextManager[Scope] = _Nothing()
 
 
 class _Scope(AbstractContextManager[Scope]):

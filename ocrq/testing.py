@@ -18,7 +18,8 @@ from typing import Any, BinaryIO
 
 from .errors import FileNotFound, UsageError
 from .keys import DEFAULT_QUEUE
-from .task import PROCESSING, Task, new_task_fields
+from .task import PROCESSING, HandlerPort, Task, TaskRecord
+from .writing import new_task_fields
 
 _TASK_ID = "test-task"
 _FILE_ID = "test-file"
@@ -34,29 +35,24 @@ class RecordedTask(Task):
         super().__init__(task_id, fields, RecordingPort(self.reports, file), token=1)
 
 
-class RecordingPort:
+class RecordingPort(HandlerPort):
     """What such a task can do: open its file, and report progress by the rules of a worker."""
 
     def __init__(self, reports: list[tuple[float, str]], file: bytes | Path | None) -> None:
         self._reports = reports
         self._file = file
 
-    def open(self, task: Task) -> BinaryIO:
+    def open(self, task: TaskRecord) -> BinaryIO:
         """The file that `make_task` was given."""
         if self._file is None:
             raise FileNotFound(f"task {task.id} has no file; pass one: make_task(..., file=b'...')")
         return io.BytesIO(self._file) if isinstance(self._file, bytes) else self._file.open("rb")
 
-    def progress(self, task: Task, fraction: float, message: str) -> None:  # noqa: ARG002  # as a worker's port has it
+    def progress(self, task: TaskRecord, fraction: float, message: str) -> None:  # noqa: ARG002  # as a worker's port has it
         """Keep the report. Raises UsageError outside 0..1, as in a worker."""
         if not 0 <= fraction <= 1:
             raise UsageError(f"progress {fraction!r} is not usable; take a number from 0 to 1")
         self._reports.append((fraction, message))
-
-    def _not_here(self, task: Task, *_: object) -> Any:
-        raise UsageError(f"a handler cannot wait for, cancel or retry its own task {task.id}; raise an error instead")
-
-    refresh = wait = result = cancel = retry = _not_here
 
 
 def make_task(
@@ -71,7 +67,7 @@ def make_task(
 
     Raises UsageError for a payload that could not be enqueued either.
     """
-    flat = new_task_fields(
+    fields = new_task_fields(
         processor=processor,
         queue=DEFAULT_QUEUE,
         priority=None,
@@ -80,8 +76,6 @@ def make_task(
         payload=payload,
         max_payload_bytes=2**20,
     )
-    texts = [value.decode() if isinstance(value, bytes) else value for value in flat]
     now = f"{time.time():.0f}"
-    fields = dict(zip(texts[::2], texts[1::2], strict=True))
     fields |= {"status": PROCESSING, "attempts": str(attempts), "deliveries": str(attempts), "created_at": now}
     return RecordedTask(_TASK_ID, {**fields, "started_at": now}, file)

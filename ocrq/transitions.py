@@ -13,6 +13,7 @@ from typing import Any, Generic, Literal, NamedTuple, TypeVar
 from .keys import RESULT_CACHE_SECONDS, Keys
 from .lua import Arg, Script, script
 from .settings import Settings
+from .task import PROCESSING, Task
 
 T = TypeVar("T")
 Verdict = Literal["done", "again", "lost"]
@@ -21,7 +22,9 @@ Place = Literal["dead", "quarantine"]  #: where what people have to look at is s
 CLAIM_GRACE_MS = 500  #: a producer may write the hash this long after the push
 REPAIR_MS = 3_600_000  #: for this long a quarantined id is looked at again, in case its hash came after all
 BATCH = 100  #: most ids that one call of promote or reap touches
-CANCEL_SCAN = 10_000  #: longest list that cancel searches; in a longer one it leaves a tombstone
+CANCEL_SCAN = 10_000  #: longest list that a script searches; in a longer one cancel leaves a tombstone
+SIGHT = ("status", "started_at")  #: by these fields salvage knows that a task is still as it was seen
+COUNT_SCAN = 2_000  #: most waiting ids that reconcile looks at: 10 ms of the server's time
 HASH_OVERHEAD_BYTES = 64 * 1024  #: what a hash may have beside its payload
 
 
@@ -32,6 +35,11 @@ class Call(Generic[T]):
     script: Script
     command: list[Arg]
     read: Callable[[Any], T]
+
+    @property
+    def whole(self) -> tuple[Arg, ...]:
+        """The same with the script's text, for where a server that does not know the script would be too late."""
+        return ("EVAL", self.script.source, *self.command[2:])
 
 
 class NewTask(NamedTuple):
@@ -117,6 +125,14 @@ class Reaped(NamedTuple):
     reason: str
 
 
+class Reap(NamedTuple):
+    """What was taken back, whether there may be more, and ms until the next lease runs out (None: there is none)."""
+
+    more: bool
+    tasks: list[Reaped]
+    next_ms: int | None
+
+
 class Extended(NamedTuple):
     """Leases renewed, and (slot, task id) of what the slots hold no more."""
 
@@ -146,21 +162,24 @@ class Transitions:
     def __init__(self, settings: Settings, keys: Keys) -> None:
         self._settings = settings
         self.keys = keys
+        self._enqueues: dict[str, Call[list[bool]]] = {}  # queue -> the call without tasks: producers need it fast
 
     def enqueue(self, queue: str, tasks: Iterable[NewTask]) -> Call[list[bool]]:
         """Per task True when created, False when its id existed."""
-        rest: list[Arg] = []
+        bare = self._enqueues.get(queue)
+        if bare is None:
+            bare = self._enqueues[queue] = self._call(
+                "enqueue",
+                _truths,
+                queue=self.keys.queue(queue),
+                priority=self.keys.priority(queue),
+                queue_name=queue,
+                unit=self._settings.time_unit,
+            )
+        command = bare.command.copy()
         for task in tasks:
-            rest += (task.id, task.score, task.due, len(task.fields), *task.fields)
-        return self._call(
-            "enqueue",
-            _truths,
-            rest=rest,
-            queue=self.keys.queue(queue),
-            priority=self.keys.priority(queue),
-            queue_name=queue,
-            unit=self._settings.time_unit,
-        )
+            command += (task.id, task.score, task.due, len(task.fields), *task.fields)
+        return Call(bare.script, command, bare.read)
 
     def claim(
         self, queues: Sequence[str], *, slot: str, nonce: str, count: int, fair_after: int, default_processor: str
@@ -170,7 +189,7 @@ class Transitions:
         lanes = [key for queue in queues for key in (self.keys.queue(queue), self.keys.priority(queue))]
         return self._call(
             "claim",
-            _read_claim,
+            lambda reply: _read_claim(reply, slot),
             rest_keys=lanes,
             rest=queues,
             held=self.keys.held(slot),
@@ -229,13 +248,17 @@ class Transitions:
         """Move due tasks into their queues."""
         return self._call("promote", _read_promoted, limit=BATCH, repair_ms=REPAIR_MS)
 
-    def reap_expired(self) -> Call[tuple[bool, list[Reaped]]]:
-        """Take back what has outlived its lease; True when there may be more."""
+    def reap_expired(self) -> Call[Reap]:
+        """Take back what has outlived its lease."""
         return self._reap("", "lease expired", (), alone=False)
+
+    def reap_forgotten(self, slot: str, known: Sequence[str]) -> Call[Reap]:
+        """Give back what the server believes this living process holds, except what it knows that it has."""
+        return self._reap(slot, "the server had forgotten that it was settled", known, alone=True, keep=True)
 
     def reap_slot(
         self, slot: str, reason: str, running: Sequence[str], *, alone: bool
-    ) -> Call[tuple[bool, list[Reaped]]]:
+    ) -> Call[Reap]:
         """Take back what a dead process held; only `running` is to blame ("*": everything).
 
         `alone`: the process died while its worker lived, so the task is the likely cause.
@@ -246,9 +269,18 @@ class Transitions:
         """Reply: cancelled, again, ended or unknown."""
         return self._call("cancel", _same, id=task_id, unit=self._settings.time_unit, scan_limit=CANCEL_SCAN)
 
+    def prioritize(self, task_id: str, priority: str) -> Call[str]:
+        """Change the priority. Reply: done, running, ended, elsewhere, deep or unknown."""
+        return self._call("prioritize", _same, id=task_id, new=priority, scan_limit=CANCEL_SCAN)
+
     def revive(self, task_ids: Sequence[str]) -> Call[list[str]]:
-        """Put failed, cancelled or quarantined tasks back. Per task: done, running or unknown."""
-        return self._call("revive", _same, rest=task_ids)
+        """Put failed, cancelled, quarantined or stranded tasks back. Per task: done, running or unknown."""
+        return self._call("revive", _same, rest=task_ids, scan_limit=CANCEL_SCAN)
+
+    def salvage(self, tasks: Iterable[Task]) -> Call[list[str]]:
+        """Put stranded tasks back, as they were last seen. Per task: lease, done, running or unknown."""
+        rest = [text for task in tasks for text in (task.id, *(task.fields.get(name, "") for name in SIGHT))]
+        return self._call("salvage", _same, rest=rest, scan_limit=CANCEL_SCAN)
 
     def repair(self, elements: Sequence[str], processor: str) -> Call[list[str]]:
         """Put quarantined elements back where they came from. Per element: done, gone, helpless or elsewhere.
@@ -277,6 +309,16 @@ class Transitions:
             limit=BATCH,
         )
 
+    def reconcile(self) -> Call[list[tuple[str, str, str]]]:
+        """Bring the counters to what can be known. Per counter that was changed: its name, its text before and now."""
+        lanes = {"queue": self.keys.queue(), "priority": self.keys.priority()}
+        return self._call("reconcile", _same, **lanes, limit=COUNT_SCAN)
+
+    def store(self, value: str, loading: str, token: str, text: bytes, lifetime_ms: int) -> Call[str]:
+        """Put a loaded value (b"": none) into the cache and end the right to load it. Reply: done or lost."""
+        entry = {"value": value, "loading": loading, "lifetime_ms": lifetime_ms}
+        return self._call("store", _same, **entry, token=token, text=text)
+
     def beat(self, worker_id: str, seconds: int, fields: Sequence[str]) -> Call[int]:
         """A worker's heartbeat; the reply is the number of workers alive."""
         return self._call(
@@ -287,15 +329,18 @@ class Transitions:
         """A worker's farewell."""
         return self._call("part", int, worker=self.keys.worker(worker_id), worker_id=worker_id)
 
-    def _reap(self, slot: str, reason: str, running: Sequence[str], *, alone: bool) -> Call[tuple[bool, list[Reaped]]]:
+    def _reap(
+        self, slot: str, reason: str, running: Sequence[str], *, alone: bool, keep: bool = False
+    ) -> Call[Reap]:
         return self._call(
             "reap",
-            _read_reaped,
+            _read_reap,
             rest=running,
             slot=slot,
             reason=reason,
             limit=BATCH,
             alone=int(alone),
+            keep=int(keep),
             max_crashes=self._settings.max_crashes,
             max_deaths=self._settings.max_worker_deaths,
             unit=self._settings.time_unit,
@@ -323,9 +368,15 @@ def _truths(reply: Any) -> list[bool]:
     return [value == 1 for value in reply]
 
 
-def _read_claim(reply: Any) -> Claim:
-    now_ms, more, fair_after, claimed, notes = reply
-    tasks = [Claimed(id_, int(token), dict(zip(flat[::2], flat[1::2], strict=True))) for id_, token, flat in claimed]
+def _read_claim(reply: Any, slot: str) -> Claim:
+    now_ms, more, fair_after, started_at, claimed, notes = reply
+    tasks = []
+    for task_id, token, attempts, flat in claimed:
+        texts = iter(flat)
+        fields = dict(zip(texts, texts, strict=True))
+        fields["status"], fields["worker_id"], fields["started_at"] = PROCESSING, slot, started_at
+        fields["attempts"], fields["deliveries"] = attempts, token
+        tasks.append(Claimed(task_id, int(token), fields))
     return Claim(now_ms, more == 1, fair_after, tasks, [(element, what) for element, what in notes])
 
 
@@ -345,5 +396,6 @@ def _read_tidied(reply: Any) -> Tidied:
     return Tidied(*reply)
 
 
-def _read_reaped(reply: Any) -> tuple[bool, list[Reaped]]:
-    return reply[0] == 1, [Reaped(*row) for row in reply[1]]
+def _read_reap(reply: Any) -> Reap:
+    more, tasks, next_ms = reply
+    return Reap(more == 1, [Reaped(*row) for row in tasks], next_ms if next_ms >= 0 else None)

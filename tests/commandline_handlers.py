@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from typing import Any
 
@@ -55,3 +57,9 @@ def payload(task: ocrq.Task) -> dict[str, Any]:
 def fails(task: ocrq.Task) -> None:
     """Raise."""
     raise ValueError("no luck")
+
+
+@ocrq.handler("crashes")
+def crashes(task: ocrq.Task) -> None:
+    """Kill the process."""
+    os.kill(os.getpid(), signal.SIGKILL)

@@ -24,10 +24,10 @@ class Proxy:
     """
 
     def __init__(self, server: ServerHandle, seed: int = 0) -> None:
-        parts = urlsplit(server.url)
-        self._target = (parts.hostname or "", parts.port or 6379)
+        self._target = _address(server)
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"redis://127.0.0.1:{self._listener.getsockname()[1]}/0"
+        self.port = int(self._listener.getsockname()[1])
+        self.url = f"redis://127.0.0.1:{self.port}/0"
         self._random = random.Random(seed)
         self._fault = ""
         self._match = b""
@@ -92,6 +92,11 @@ class Proxy:
             yield
         finally:
             self._passable.set()
+
+    def retarget(self, server: ServerHandle) -> None:
+        """Lead to another server from now on, as a service address does after a failover; every connection is cut."""
+        self._target = _address(server)
+        self.cut()
 
     def cut(self) -> None:
         """Cut every connection."""
@@ -177,3 +182,8 @@ class Proxy:
             self._fault = ""
             self.strikes += 1
             return True
+
+
+def _address(server: ServerHandle) -> tuple[str, int]:
+    parts = urlsplit(server.url)
+    return parts.hostname or "", parts.port or 6379

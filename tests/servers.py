@@ -153,6 +153,7 @@ class LocalServer(ServerHandle):
         super().__init__(kind, f"redis://127.0.0.1:{self.port}/0", folder)
         self._binary = binary
         self._options: dict[str, str] = {}
+        self.variables: dict[str, str] = {}  #: of its environment, besides ours
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -160,13 +161,24 @@ class LocalServer(ServerHandle):
         """The server's process id, 0 when it is down."""
         return self._process.pid if self._process else 0
 
+    @property
+    def ended(self) -> bool:
+        """Whether the process has ended of its own accord."""
+        return self._process is not None and self._process.poll() is not None
+
     def start(self, **options: str) -> None:
         self._options |= {name.replace("_", "-"): value for name, value in options.items()}
         own = {"port": str(self.port), "bind": "127.0.0.1", "dir": str(self.folder), "daemonize": "no"}
         words = [word for name, value in (OPTIONS | self._options | own).items() for word in (f"--{name}", value)]
         with (self.folder / "server.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [self._binary, *words], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                [self._binary, *words],
+                env={**os.environ, **self.variables},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                restore_signals=False,  # SIGXFSZ stays ignored: a limit on file sizes is then a full disk, not a kill
             )
         process = self._process
         self._await_ready(lambda: process.poll() is None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from ..task import Task
+from ..task import Task, read_result
 from ..text import printable
 from .formats import moment
 
@@ -24,7 +24,7 @@ def as_json(task: Task, result: str | None) -> dict[str, Any]:
         "status": task.last_status,
         "parsed": parsed,
         "fields": dict(task.fields),
-        "result": None if result is None else json.loads(result),
+        "result": None if result is None else read_result(result),
     }
 
 
@@ -59,7 +59,7 @@ def _attempt(entry: dict[str, Any], now: float) -> str:
 def _result(task: Task, result: str | None) -> str:
     if result is None:
         return _line("result", "not kept any more, or none was returned") if task.last_status == "completed" else ""
-    content = json.loads(result)
+    content = read_result(result)
     if not isinstance(content, dict):
         return _line("result", _shortened(result))
     shown = [f"{name} {_number(value)}" for name, value in content.items() if isinstance(value, (int, float))]

@@ -28,8 +28,10 @@ def plugins(session: Session, *, check: bool) -> int:
 
     rows = [_row(entry) for _, entry in sorted(processor.plugins().items())]
     if check:
+        from ..inspection.checks.plugins import problem
+
         for row, entry in zip(rows, (entry for _, entry in sorted(processor.plugins().items())), strict=True):
-            row["problem"] = _problem(session, entry)
+            row["problem"] = problem(entry, session.settings(), load=True)
     if session.json:
         for row in rows:
             session.result(row)
@@ -43,19 +45,6 @@ def plugins(session: Session, *, check: bool) -> int:
 def _row(entry: EntryPoint) -> dict[str, Any]:
     name, version = (entry.dist.name, entry.dist.version) if entry.dist else ("?", "?")
     return {"name": entry.name, "distribution": name, "version": version, "entry_point": entry.value}
-
-
-def _problem(session: Session, entry: EntryPoint) -> str:
-    """Why the plugin cannot be used; empty when it can."""
-    from ..documents import Limits
-    from ..processor import as_processor
-
-    settings = session.settings()
-    try:
-        as_processor(entry, Limits(settings.max_bytes, settings.max_pixels, settings.max_pages)).load()
-    except Exception as error:  # whatever a plugin raises is its problem, and what was asked for
-        return str(error) or type(error).__name__
-    return ""
 
 
 def _print(rows: list[dict[str, Any]]) -> None:

@@ -58,8 +58,10 @@ def say_when_nobody_works(session: Session, broker: Broker, queue: str) -> None:
 
 def cached_result(broker: Broker, task_id: str) -> Any:
     """The result of a completed task; None when there is none (any more)."""
+    from ..task import read_result
+
     text = broker.result(task_id)
-    return None if text is None else json.loads(text)
+    return None if text is None else read_result(text)
 
 
 class _Report:

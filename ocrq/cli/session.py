@@ -37,11 +37,15 @@ class Session:
 
     def queue(self, name: str = "default", settings: Settings | None = None) -> Queue:
         """A queue of the server that the settings say; where they say none, the embedded server is started now."""
-        from ..connection import server_url
         from ..queue import Queue
 
-        settings = settings or self.settings()
-        return Queue(name, settings=replace(settings, redis_url=server_url(settings, self.note)))
+        return Queue(name, settings=self.located(settings or self.settings()))
+
+    def located(self, settings: Settings) -> Settings:
+        """The settings with the server's URL; where they say none, the embedded server is started now."""
+        from ..connection import server_url
+
+        return replace(settings, redis_url=server_url(settings, self.note))
 
     def note(self, line: str) -> None:
         """Say something beside the result, unless --quiet."""

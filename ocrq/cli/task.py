@@ -1,4 +1,4 @@
-"""`ocrq task`: show, list, retry, cancel."""
+"""`ocrq task`: show, list, retry, cancel, priority."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from ..broker import Broker
 
 # the words of ocrq.inspection.tasks, which would take 0.2 s to import; a test compares them
-STATUSES = ("pending", "scheduled", "processing", "completed", "failed", "cancelled", "quarantined")
+STATUSES = ("pending", "scheduled", "processing", "completed", "failed", "cancelled", "quarantined", "stranded")
 
 
 @click.group(epilog=examples("ocrq task list --status failed", "ocrq task show ID", "ocrq task retry ID ID"))
 def task() -> None:
-    """Show, list, retry or cancel tasks."""
+    """Show, list, retry, cancel or reprioritize tasks."""
 
 
 @task.command(
@@ -71,7 +71,8 @@ def list_(session: Session, *, status: str | None, queue: str | None, limit: int
     """List tasks, the newest first.
 
     Completed and cancelled tasks have no index, so they are searched for among a bounded number of keys; a note says
-    so when there would have been more.
+    so when there would have been more. So are stranded ones: tasks in no place, since a program that is not ours took
+    them and died, or the server evicted their queue. `ocrq task retry` puts them back.
     """
     from ..inspection.tasks import list_tasks
     from .formats import ago, table
@@ -108,9 +109,13 @@ def list_(session: Session, *, status: str | None, queue: str | None, limit: int
 @server_options
 @click.pass_obj
 def retry(session: Session, *, task_ids: tuple[str, ...]) -> int:
-    """Put failed or cancelled tasks back into their queues, as if they were new."""
+    """Put failed, cancelled or stranded tasks back into their queues, as if they were new."""
     return _each(
-        session, task_ids, lambda broker, task_id: broker.revive(task_id), "pending", "is not failed or cancelled"
+        session,
+        task_ids,
+        lambda broker, task_id: broker.revive(task_id),
+        "pending",
+        "is not failed, cancelled or stranded; one that a pause holds up goes on with `ocrq resume`",
     )
 
 
@@ -125,6 +130,23 @@ def retry(session: Session, *, task_ids: tuple[str, ...]) -> int:
 def cancel(session: Session, *, task_ids: tuple[str, ...]) -> int:
     """Cancel tasks that wait or run; a running handler is stopped."""
     return _each(session, task_ids, lambda broker, task_id: broker.cancel(task_id), "cancelled", "had ended already")
+
+
+@task.command(epilog=examples("ocrq task priority ID 9"))
+@click.argument("task_id", metavar="ID")
+@click.argument("number", type=click.FloatRange(0, 10), metavar="N")
+@server_options
+@click.pass_obj
+def priority(session: Session, *, task_id: str, number: float) -> int:
+    """Give a task that waits or is scheduled another priority, 0 to 10."""
+    if not session.queue().set_priority(task_id, number):
+        session.warn(f"task {task_id} does not wait: it runs, has ended or is in quarantine")
+        return exits.TASK_FAILED
+    if session.json:
+        session.result({"task_id": task_id, "priority": number})
+    else:
+        session.note(f"{task_id} has priority {number:g}")
+    return exits.DONE
 
 
 def _each(

@@ -7,18 +7,19 @@ the one search that has no index. Foreign programs write here too, so a key of a
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from .. import statistics
 from ..broker import Broker
 from ..connection import redact
-from ..errors import PermissionDenied, ServerError
+from ..errors import ServerError
 from ..keys import DEFAULT_QUEUE
-from ..task import read_count, read_number, read_time
+from ..statistics import DAY_FIELDS, counter_keys, read_counters, read_day
+from ..task import read_count, read_time
 from .reader import Reader
 
 ALIVE_SECONDS = 35.0  #: a worker beats every ten seconds; after this without a beat it counts as gone
@@ -89,7 +90,7 @@ def overview(broker: Broker) -> Overview:
     keys = broker.keys
     names = queue_names(broker)
     alive = workers(broker, now=now)
-    today = keys.daily(datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%d"))
+    today = datetime.fromtimestamp(now, UTC).date()
     read = Reader(broker)
     for name in names:
         read("llen", keys.queue(name))
@@ -100,14 +101,15 @@ def overview(broker: Broker) -> Overview:
     read("zcard", keys.leases)
     read("zcard", keys.dead)
     read("zcount", keys.quarantine, "-inf", now * 1000)
-    for counter in (keys.total, keys.completed, keys.failed):
+    for counter in counter_keys(keys):
         read("get", counter)
-    read("hmget", today, ["tasks_completed", "tasks_failed", "avg_processing_time"])
+    read("hmget", keys.daily(today.isoformat()), DAY_FIELDS)
     read("smembers", keys.paused)
     replies = read.replies()
     lanes, rest = replies[: 4 * len(names)], replies[4 * len(names) :]
     queues = _queue_views(broker, names, lanes, alive, now)
-    daily = [*(rest[7] or ()), None, None, None]
+    scheduled, running, dead, quarantined, *counted, daily, paused = rest
+    counters, day = read_counters(counted), read_day(today, daily)
     policy = eviction_policy(broker)
     found = Overview(
         server=redact(broker.url),
@@ -115,17 +117,17 @@ def overview(broker: Broker) -> Overview:
         at=now,
         queues=queues,
         workers=alive,
-        scheduled=_count(rest[0]),
-        running=_count(rest[1]),
-        dead=_count(rest[2]),
-        quarantined=_count(rest[3]),
-        total=read_count(rest[4]),
-        completed=read_count(rest[5]),
-        failed=read_count(rest[6]),
-        completed_today=read_count(daily[0]),
-        failed_today=read_count(daily[1]),
-        mean_ms=read_number(daily[2], 0.0),
-        paused=sorted(str(name) for name in rest[8] or ()),
+        scheduled=_count(scheduled),
+        running=_count(running),
+        dead=_count(dead),
+        quarantined=_count(quarantined),
+        total=counters.total,
+        completed=counters.completed,
+        failed=counters.failed,
+        completed_today=day.tasks_completed,
+        failed_today=day.tasks_failed,
+        mean_ms=day.avg_processing_time or 0.0,
+        paused=sorted(str(name) for name in paused or ()),
     )
     found.attention.extend([*_attention(found), *read.troubles])
     return found
@@ -190,11 +192,7 @@ def policy_warning(policy: str) -> str:
 
 def server_time(broker: Broker) -> float:
     """The server's clock in unix seconds; ours where it does not tell."""
-    try:
-        seconds, micros = broker.send(broker.client.time)
-        return float(seconds) + float(micros) / 1e6
-    except (PermissionDenied, TypeError, ValueError):
-        return time.time()
+    return broker.perform(statistics.server_time())
 
 
 def _queue_views(

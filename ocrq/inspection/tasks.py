@@ -10,12 +10,13 @@ from typing import Any
 from ..broker import Broker
 from ..errors import UsageError
 from ..keys import checked_queue
+from ..stranded import why
 from ..task import CANCELLED, COMPLETED, FAILED, PENDING, PROCESSING, SCHEDULED, STATUSES, Task, read_object
-from . import queue_names
+from . import queue_names, stranded
 from .reader import Reader
 
-QUARANTINED = "quarantined"
-LISTED_STATUSES = (*STATUSES, QUARANTINED)
+QUARANTINED, STRANDED = "quarantined", "stranded"  #: no statuses of a hash, but of interest like one
+LISTED_STATUSES = (*STATUSES, QUARANTINED, STRANDED)
 MOST_SHOWN = 1000  #: most tasks that one listing returns
 SEARCHED = 20_000  #: most keys that the search for ended tasks looks at
 _PAGE = 1000
@@ -58,6 +59,8 @@ def list_tasks(broker: Broker, *, status: str | None = None, queue: str | None =
     if not 1 <= limit <= MOST_SHOWN:
         raise UsageError(f"limit {limit} is not usable; take 1 to {MOST_SHOWN}")
     names = queue_names(broker) if queue is None else [checked_queue(queue)]
+    if status == STRANDED:
+        return _stranded(broker, queue, limit)
     wide = limit if queue is None else min(MOST_SHOWN, 10 * limit)  # other queues' tasks are among them
     found = _candidates(broker, status, names, limit, wide)
     note = ""
@@ -69,6 +72,12 @@ def list_tasks(broker: Broker, *, status: str | None = None, queue: str | None =
         rows += [row for row in quarantined(broker, wide) if queue in (None, row.queue)]
     rows.sort(key=lambda row: (row.created_at or 0.0, row.id), reverse=True)
     return Listing(rows[:limit], note)
+
+
+def _stranded(broker: Broker, queue: str | None, limit: int) -> Listing:
+    search = stranded.find(broker, limit=limit if queue is None else MOST_SHOWN)  # other queues' tasks are among them
+    tasks = [task for task in search.tasks if queue in (None, task.queue)][:limit]
+    return Listing([task_row(task, status=STRANDED, error=why(task)) for task in reversed(tasks)], search.note)
 
 
 def quarantined(broker: Broker, limit: int) -> list[TaskRow]:
@@ -184,6 +193,11 @@ def quarantined_row(element: str, score: float, reason: str | None, known: Mappi
     seen = told.get("first_seen") or str(score)
     merged = {**(fields or {}), **(known or {}), "queue": told.get("queue", ""), "created_at": seen}
     return task_row(Task(element, merged), status=QUARANTINED, error=told.get("reason", "unknown"))
+
+
+def element_id(element: str) -> str:
+    """The id that a waiting element stands for."""
+    return _element(element)[0]
 
 
 def _element(element: str) -> tuple[str, Mapping[str, str] | None]:

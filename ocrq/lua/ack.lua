@@ -7,8 +7,9 @@
 -- RETURNS per task "done", "again" or "lost"
 local bad = wrong_type(leases, 'zset') or wrong_type(held, 'hash')
 if bad then return bad end
+call('ZREM', leases, '') -- a write that is allowed when memory is out, so that those behind it are
 local now = now_ms()
-local time, replies, done, duration = stamp(now, unit), {}, 0, 0
+local time, replies, ids, duration = stamp(now, unit), {}, {}, 0
 local i = REST
 while ARGV[i] do
   local id, token, took, result, head, user_id, n =
@@ -16,20 +17,24 @@ while ARGV[i] do
   local first = i + 7
   i = first + n
   local key, verdict = data_prefix .. id, 'lost'
-  local now_is = type_of(key) == 'hash' and call('HMGET', key, 'deliveries', 'status', 'error') or {}
+  local now_is = try('HMGET', key, 'deliveries', 'status', 'error') -- of another type: an error, and no array
   if now_is[1] == token and now_is[2] == 'completed' then
     verdict = 'again'
-  elseif now_is[1] == token and now_is[2] == 'processing' and call('ZREM', leases, id) == 1 then
-    call('HDEL', held, id)
+  elseif now_is[1] == token and now_is[2] == 'processing' then
+    ids[#ids + 1] = id
     if now_is[3] then call('HDEL', key, 'error', 'error_type') end
     call('HSET', key, 'status', 'completed', 'completed_at', time, 'result_bytes', #result,
       unpack(ARGV, first, i - 1))
     call('EXPIRE', key, TASK_SECONDS)
     if result ~= '' then call('SET', result_prefix .. id, result, 'EX', result_seconds) end
     notify(head, time, id, user_id, notifications, user_channel_prefix, task_channel_prefix)
-    done, duration, verdict = done + 1, duration + tonumber(took), 'done'
+    duration, verdict = duration + tonumber(took), 'done'
   end
   replies[#replies + 1] = verdict
 end
-if done > 0 then tally(completed, daily_prefix, now, 'tasks_completed', done, duration) end
+if #ids > 0 then
+  call('ZREM', leases, unpack(ids))
+  call('HDEL', held, unpack(ids))
+  tally(completed, daily_prefix, now, 'tasks_completed', #ids, duration)
+end
 return replies

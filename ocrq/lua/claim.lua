@@ -1,43 +1,57 @@
 -- Claim up to `count` tasks for one worker process, in the one claim order over sorted set and list.
 -- A repeated call with the same nonce returns the same tasks: a lost reply claims nothing twice.
--- KEYS leases scheduled quarantine reasons paused pending held
+-- KEYS leases scheduled dead quarantine reasons paused pending held
 -- RESTKEYS per lane: list, sorted set
 -- PREFIX data_prefix
 -- ARGV slot nonce count lease_ms fair_after fairness default_processor max_hash_bytes grace_ms unit
 -- REST per lane: queue name
--- RETURNS {server ms, 1 when there may be more, claims until the next fair one, {id, token, hash...}..., notes}
-local bad = wrong_type(leases, 'zset') or wrong_type(scheduled, 'zset') or wrong_type(quarantine, 'zset')
-  or wrong_type(reasons, 'hash') or wrong_type(held, 'hash')
+-- RETURNS {server ms, 1 when there may be more, claims until the next fair one, started_at, {id, token, attempts, hash}..., notes};
+-- the hash is as it was found, but for `processor`, `queue` and `priority`
 local halted = try('SMEMBERS', paused) -- read in each call, so that the doorbell rings on a resume
-if halted.err then bad = wrong_type(paused, 'set') end
-if bad then return bad end
+if halted.err then return wrong_type(paused, 'set') end
 for i = 1, #halted do halted[halted[i]] = true end
-local lanes = {}
+local lanes, is_empty = {}, true
 for i = RESTKEYS, #KEYS, 2 do
-  bad = wrong_type(KEYS[i], 'list') or wrong_type(KEYS[i + 1], 'zset')
-  if bad then return bad end
+  local listed, scored = try('LLEN', KEYS[i]), try('ZCARD', KEYS[i + 1]) -- numbers, or errors
+  if type(listed) ~= 'number' or type(scored) ~= 'number' then
+    return wrong_type(KEYS[i], 'list') or wrong_type(KEYS[i + 1], 'zset')
+  end
   local queue = ARGV[REST + (i - RESTKEYS) / 2]
-  if not halted['queue:' .. queue] then lanes[#lanes + 1] = { list = KEYS[i], zset = KEYS[i + 1], queue = queue } end
+  if not halted['queue:' .. queue] then
+    lanes[#lanes + 1] = { list = KEYS[i], zset = KEYS[i + 1], queue = queue, suffix = lane_suffix(queue) }
+    is_empty = is_empty and listed + scored == 0
+  end
 end
 local now = now_ms()
 local claimed, notes = {}, {}
 count = math.min(tonumber(count), 1000) -- Lua passes at most 8,000 arguments to a command, and a reply has a bound
 fair_after, fairness, max_hash_bytes = tonumber(fair_after), tonumber(fairness), tonumber(max_hash_bytes)
 
-if call('HGET', held, '') == nonce then -- the reply to this very call was lost: say it again
-  local mine = call('HGETALL', held)
+local last_nonce = try('HGET', held, '')
+if last_nonce == nonce then -- the reply to this very call was lost: say it again
+  local mine, started_at = call('HGETALL', held), ''
   for i = 1, #mine, 2 do
     local token, of = string.match(mine[i + 1], '^(%d+):(.*)$')
     if mine[i] ~= '' and of == nonce then
-      claimed[#claimed + 1] = { mine[i], token, call('HGETALL', data_prefix .. mine[i]) }
+      local flat = call('HGETALL', data_prefix .. mine[i])
+      local f = fields_of(flat)
+      claimed[#claimed + 1], started_at = { mine[i], token, f.attempts or '', flat }, f.started_at or ''
     end
   end
-  return { now, 1, fair_after, claimed, notes }
+  return { now, 1, fair_after, started_at, claimed, notes }
 end
+if is_empty and not (type(last_nonce) == 'table' and last_nonce.err) then -- an idle worker asks for this much
+  return { now, 0, fair_after, '', claimed, notes }
+end
+local bad = wrong_type(leases, 'zset') or wrong_type(scheduled, 'zset') or wrong_type(dead, 'zset')
+  or wrong_type(quarantine, 'zset') or wrong_type(reasons, 'hash') or wrong_type(held, 'hash')
+if bad then return bad end
 
 local time, deadline = stamp(now, unit), now + tonumber(lease_ms)
 local looked_at, alone, taken_out = 0, false, 0
-local lease_args, held_args, mine = {}, { '', nonce }, {}
+local held_args = { '', nonce }
+local KNOWN = { status = 1, processor = 1, queue = 1, priority = 1, deliveries = 1, attempts = 1, crashes = 1,
+  completed_at = 1 }
 
 local function reject(element, lane, score, reason, at)
   quarantine_element(quarantine, reasons, element, at or now, now, reason, lane.queue, score or '')
@@ -73,10 +87,13 @@ local function adopt(key, members)
   call('HSETNX', key, 'status', 'pending')
 end
 
+-- The number after the count in a text, as text; mostly there is none yet.
+local function after(text) return (not text or text == '0') and '1' or text_of(count_of(text) + 1) end
+
+local function duplicate(id) notes[#notes + 1] = { id, 'duplicate' } end
+
 -- Why the hash cannot be loaded, nil when it can. Lengths are asked for before anything big is read.
 local function too_big(key)
-  local encoding = try('OBJECT', 'ENCODING', key) -- `try`: an ACL may forbid it, and the id is out of its queue by now
-  if encoding == 'listpack' or encoding == 'ziplist' then return nil end
   if call('HLEN', key) > 256 then return 'hash has more than 256 fields' end
   local memory = try('MEMORY', 'USAGE', key, 'SAMPLES', 0) -- at least what the hash has to say, and one call for twenty
   if type(memory) == 'number' and memory <= max_hash_bytes then return nil end
@@ -88,12 +105,27 @@ local function too_big(key)
   return nil
 end
 
+-- The hash, flat (empty: there is none); or why not, and whether there is something else in its place.
+local function loaded(key)
+  local encoding = try('OBJECT', 'ENCODING', key) -- `try`: an ACL may forbid it, and the id is out of its queue by now
+  if encoding ~= 'listpack' and encoding ~= 'ziplist' then -- those are small, and most are
+    local kind = type_of(key)
+    if kind == 'none' then return {} end
+    if kind ~= 'hash' then return nil, 'hash key holds a ' .. kind, true end
+    local why = too_big(key)
+    if why then return nil, why end
+  end
+  local flat = try('HGETALL', key)
+  if flat.err then return nil, 'hash key holds a ' .. type_of(key), true end
+  return flat
+end
+
 -- Adds to `set` what the hash has to say of where the task came from, or a retry would stray.
 local function correct(set, f, lane, score, processor)
-  local function add(name, value) set[#set + 1] = name set[#set + 1] = value end
-  if processor ~= f.processor then add('processor', processor) end
-  if lane_suffix(f.queue) ~= lane_suffix(lane.queue) then add('queue', lane.queue) end
-  if score and tonumber(f.priority) ~= tonumber(score) then add('priority', score) end
+  local n = #set
+  if processor ~= f.processor then set[n + 1], set[n + 2], n = 'processor', processor, n + 2 end
+  if lane_suffix(f.queue) ~= lane.suffix then set[n + 1], set[n + 2], n = 'queue', lane.queue, n + 2 end
+  if score and score ~= f.priority and tonumber(f.priority) ~= tonumber(score) then set[n + 1], set[n + 2] = 'priority', score end
   return set
 end
 
@@ -107,37 +139,43 @@ end
 
 -- Writes down that a task is this slot's now.
 local function start(id, key, flat, f, lane, score, processor)
-  local token = text_of(count_of(f.deliveries) + 1)
-  local set = correct({ 'status', 'processing', 'worker_id', slot, 'started_at', time,
-    'attempts', text_of(count_of(f.attempts) + 1), 'deliveries', token }, f, lane, score, processor)
-  call('HSET', key, unpack(set))
-  call('PERSIST', key)
-  for i = 1, #set do flat[#flat + 1] = set[i] end
-  lease_args[#lease_args + 1] = deadline
-  lease_args[#lease_args + 1] = id
-  held_args[#held_args + 1] = id
-  held_args[#held_args + 1] = token .. ':' .. nonce
-  mine[id] = true
-  claimed[#claimed + 1] = { id, token, flat }
+  if call('ZADD', leases, 'NX', deadline, id) == 0 then return duplicate(id) end
+  local token, attempts = after(f.deliveries), after(f.attempts)
+  call('HSET', key, 'status', 'processing', 'worker_id', slot, 'started_at', time, 'attempts', attempts,
+    'deliveries', token)
+  local changed = correct({}, f, lane, score, processor)
+  if #changed > 0 then
+    call('HSET', key, unpack(changed))
+    for i = 1, #changed do flat[#flat + 1] = changed[i] end
+  end
+  if f.deliveries ~= '0' then call('PERSIST', key) end -- it may have a lifetime, unless enqueue has just made it
+  if f.completed_at then call('ZREM', dead, id) end -- somebody has pushed a dead letter again
+  local n = #held_args
+  held_args[n + 1], held_args[n + 2] = id, token .. ':' .. nonce
+  claimed[#claimed + 1] = { id, token, attempts, flat }
   fair_after = fair_after - 1
+end
+
+-- What the claim has to know of a hash. Called for each task, so with room for just these fields: tables that grow cost most.
+local function known_of(flat)
+  local f = { status = nil, processor = nil, queue = nil, priority = nil, deliveries = nil, attempts = nil, crashes = nil }
+  for i = 1, #flat, 2 do
+    if KNOWN[flat[i]] then f[flat[i]] = flat[i + 1] end
+  end
+  return f
 end
 
 -- Takes over an element that was just removed from `lane`: claims it, or notes what became of it.
 local function take(element, lane, score)
   taken_out = taken_out + 1
-  local function duplicate(id) notes[#notes + 1] = { id, 'duplicate' } end
   local id, members, why = identify(element)
   if why then return reject(element, lane, score, why) end
   local key = data_prefix .. id
   if members and not wrong_type(key, 'hash') then adopt(key, members) end
-  local kind = type_of(key)
-  if kind == 'none' then return reject(id, lane, score, 'no hash', now + tonumber(grace_ms)) end
-  if kind ~= 'hash' then return reject(element, lane, score, 'hash key holds a ' .. kind) end
-  if mine[id] or call('ZSCORE', leases, id) then return duplicate(id) end
-  why = too_big(key)
-  if why then return reject(id, lane, score, why) end
-  local flat = call('HGETALL', key)
-  local f = fields_of(flat)
+  local flat, unreadable, is_foreign = loaded(key)
+  if unreadable then return reject(is_foreign and element or id, lane, score, unreadable) end
+  if #flat == 0 then return reject(id, lane, score, 'no hash', now + tonumber(grace_ms)) end
+  local f = known_of(flat)
   if f.status == 'completed' or f.status == 'failed' or f.status == 'cancelled' then
     if call('TTL', key) == -1 then call('EXPIRE', key, TASK_SECONDS) end -- a tombstone in the list is gone now
     return duplicate(id)
@@ -145,8 +183,11 @@ local function take(element, lane, score)
   if f.status == 'scheduled' and call('ZSCORE', scheduled, id) then return duplicate(id) end
   local processor = f.processor
   if not processor or processor == '' then processor = default_processor end
-  if halted['processor:' .. processor] then return park(id, key, f, lane, score, processor) end
-  local suspect = count_of(f.crashes) > 0
+  if halted['processor:' .. processor] then
+    if call('ZSCORE', leases, id) then return duplicate(id) end
+    return park(id, key, f, lane, score, processor)
+  end
+  local suspect = f.crashes and count_of(f.crashes) > 0
   if suspect and #claimed > 0 then -- it runs alone, or its neighbours would crash with it
     if score then call('ZADD', lane.zset, score, element) else call('RPUSH', lane.list, element) end
     taken_out, alone = taken_out - 1, true
@@ -231,7 +272,6 @@ for _, lane in ipairs(lanes) do
 end
 
 if #claimed > 0 then
-  call('ZADD', leases, unpack(lease_args))
   call('HSET', held, unpack(held_args))
   call('EXPIRE', held, HELD_SECONDS)
 end
@@ -240,4 +280,4 @@ local more = (#claimed >= count or alone or looked_at >= 2 * count + 64) and 1 o
 if taken_out > 0 and more == 0 then -- our own writes ended Valkey's watch over these keys: a read renews it, for the doorbell
   for i = RESTKEYS, #KEYS do type_of(KEYS[i]) end
 end
-return { now, more, fair_after, claimed, notes }
+return { now, more, fair_after, time, claimed, notes }

@@ -4,12 +4,19 @@
 -- ARGV queue_name unit
 -- REST per task: id, score ("" for the list), due ("" now, "+ms" from now, else unix ms), n, then n field/value texts
 -- RETURNS per task 1 created or 0 existed
-local now = now_ms()
-local bad = wrong_type(queue, 'list') or wrong_type(priority, 'zset') or wrong_type(scheduled, 'zset')
-  or wrong_type(queues, 'set')
+local i, to_list, to_zset, to_schedule = REST, false, false, false
+while ARGV[i] do
+  if ARGV[i + 2] ~= '' then to_schedule = true end
+  if ARGV[i + 1] == '' then to_list = true else to_zset = true end
+  i = i + 4 + tonumber(ARGV[i + 3])
+end
+local bad = to_list and wrong_type(queue, 'list') or to_zset and wrong_type(priority, 'zset')
+  or to_schedule and wrong_type(scheduled, 'zset') or queue_name ~= 'default' and wrong_type(queues, 'set')
 if bad then return bad end
+local now = now_ms()
 local created_at, created, list, replies = stamp(now, unit), 0, {}, {}
-local waiting, i = 0, REST
+local waiting = 0
+i = REST
 while ARGV[i] do
   local id, score, due, n = ARGV[i], ARGV[i + 1], ARGV[i + 2], tonumber(ARGV[i + 3])
   local first = i + 4
@@ -24,7 +31,7 @@ while ARGV[i] do
     end
     local later = at > now
     call('HSET', key, 'status', later and 'scheduled' or 'pending', 'created_at', created_at, 'attempts', '0',
-      unpack(ARGV, first, i - 1))
+      'deliveries', '0', unpack(ARGV, first, i - 1))
     if later then
       call('ZADD', scheduled, at, id)
     elseif score == '' then

@@ -6,6 +6,7 @@ if redis.replicate_commands then redis.replicate_commands() end -- Redis 6.2 wan
 
 local TASK_SECONDS, DAILY_SECONDS, HELD_SECONDS = 86400, 2592000, 86400
 local LIST_PRIORITY, HISTORY_LENGTH = 5, 16
+local SESSION_SECONDS = 604800
 local PARKED_FROM = 1e15 -- a due time from here on (the year 33658) parks a task of a paused processor
 
 local function now_ms()
@@ -66,6 +67,40 @@ local function put(push, id, queue, priority, list_prefix, priority_prefix)
   if type(done) == 'table' and done.err then call(push, list_prefix, id) end
 end
 
+-- Whether a task is in no place though its status says that it waits or runs, so that nothing would ever start or end
+-- it. A list of more than `scan_limit` elements is not searched: it may be in there.
+local function is_stranded(id, status, queue, leases, scheduled, quarantine, list_prefix, priority_prefix, scan_limit)
+  if status == 'completed' or status == 'failed' or status == 'cancelled' or call('ZSCORE', leases, id)
+    or call('ZSCORE', scheduled, id) or call('ZSCORE', quarantine, id) then
+    return false
+  end
+  for _, suffix in ipairs({ '', lane_suffix(queue) }) do
+    local list, zset = list_prefix .. suffix, priority_prefix .. suffix
+    if type_of(zset) == 'zset' and call('ZSCORE', zset, id) then return false end
+    if type_of(list) == 'list' and (call('LLEN', list) > tonumber(scan_limit) or call('LPOS', list, id)) then return false end
+  end
+  return true
+end
+
+-- The lists and the sorted sets of the default queue and of all named ones, as far as they are such.
+local function lanes_of(queue, priority, queues, list_prefix, priority_prefix)
+  local lists, zsets = { queue }, { priority }
+  for _, name in ipairs(call('SMEMBERS', queues)) do
+    local list, zset = list_prefix .. ':' .. name, priority_prefix .. ':' .. name
+    if type_of(list) == 'list' then lists[#lists + 1] = list end
+    if type_of(zset) == 'zset' then zsets[#zsets + 1] = zset end
+  end
+  return lists, zsets
+end
+
+-- Elements in lanes.
+local function waiting_in(lists, zsets)
+  local waiting = 0
+  for _, list in ipairs(lists) do waiting = waiting + call('LLEN', list) end
+  for _, zset in ipairs(zsets) do waiting = waiting + call('ZCARD', zset) end
+  return waiting
+end
+
 -- UTC date of a time in ms, YYYY-MM-DD (days to civil date, after H. Hinnant's public-domain algorithm).
 local function date_of(ms)
   local z = math.floor(ms / 86400000) + 719468
@@ -88,8 +123,12 @@ local function tally(counter, daily_prefix, now, field, n, duration_ms)
   local count = try('HINCRBY', daily, field, n)
   if duration_ms and type(count) == 'number' and count > 0 then
     local seen = call('HMGET', daily, 'avg_processing_time', 'processing_ms')
-    local sum = tonumber(seen[2]) or (tonumber(seen[1]) or 0) * (count - n)
-    sum = sum + duration_ms
+    local before, mean, sum = math.max(0, count - n), tonumber(seen[1]), tonumber(seen[2])
+    local is_mean = mean and mean >= 0 and mean < 1e12
+    if not is_mean then mean = duration_ms / n end
+    -- The sum counts as long as the mean is what we made of it: other programs set a mean, or add to the number alone.
+    if not (is_mean and sum and string.format('%.3f', sum / before) == seen[1]) then sum = mean * before end
+    sum = math.floor(sum + duration_ms + 0.5)
     try('HSET', daily, 'avg_processing_time', string.format('%.3f', sum / count), 'processing_ms',
       string.format('%.0f', sum))
   end
@@ -135,4 +174,38 @@ local function reason_of(reasons, element)
   if type(known.queue) ~= 'string' then known.queue = nil end
   if type(known.priority) ~= 'string' then known.priority = nil end
   return known
+end
+
+-- Whether sessions can be indexed there: a foreign program may have something else under the name.
+local function is_index(key)
+  local kind = type_of(key)
+  return kind == 'zset' or kind == 'none'
+end
+
+-- Notes until when a session may be used (ms), in the index of its user and among the active users.
+local function note_session(index, active, user, stored, until_ms, now)
+  call('ZREMRANGEBYSCORE', index, '-inf', now - 1000 * SESSION_SECONDS) -- their keys have expired by now
+  call('ZADD', index, 'GT', until_ms, stored)
+  call('EXPIRE', index, SESSION_SECONDS)
+  call('ZADD', active, 'GT', until_ms, user)
+  call('EXPIRE', active, SESSION_SECONDS)
+end
+
+-- Looks how long a user stays active: as long as the best session in the index that still exists. After 100 that do
+-- not exist the rest is left to the next call.
+local function settle_user(index, active, user, now, session_prefix)
+  for _ = 1, 100 do
+    local best = call('ZREVRANGE', index, 0, 0, 'WITHSCORES')
+    if not best[1] or tonumber(best[2]) < now then return call('ZREM', active, user) end
+    if call('EXISTS', session_prefix .. best[1]) == 1 then return call('ZADD', active, best[2], user) end
+    call('ZREM', index, best[1])
+  end
+end
+
+-- Writes the documented count of active users. A counter that a foreign program broke must not log anybody out.
+local function count_users(active, users_active, now)
+  call('ZREMRANGEBYSCORE', active, '-inf', '(' .. string.format('%.0f', now))
+  local number = call('ZCARD', active)
+  try('SET', users_active, number)
+  return number
 end

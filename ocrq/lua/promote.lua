@@ -4,6 +4,8 @@
 -- PREFIX data_prefix list_prefix priority_prefix
 -- ARGV limit repair_ms
 -- RETURNS {promoted, repaired, ms until the next one is due or -1}
+local planned, aside = try('ZCARD', scheduled), try('ZCARD', quarantine) -- numbers, or errors
+if planned == 0 and aside == 0 then return { 0, 0, -1 } end -- mostly
 local bad = wrong_type(scheduled, 'zset') or wrong_type(quarantine, 'zset') or wrong_type(reasons, 'hash')
   or wrong_type(paused, 'set') or wrong_type(list_prefix, 'list')
 if bad then return bad end

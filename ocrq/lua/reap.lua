@@ -1,16 +1,26 @@
 -- Take tasks back from workers that are gone. With a slot: that process died, and of what it held only `running` is
 -- to blame, the rest goes back untouched. Without: every lease that has run out, and each counts as a crash. A crash
 -- with `alone` = "1" (the process died, its worker lived) is the task's own doing; when the whole worker or host went,
--- it may be anybody's, so many more of those are borne before the task is given up.
+-- it may be anybody's, so many more of those are borne before the task is given up. With `keep` = "1" the process lives
+-- and `running` is all that it knows of: the rest was settled on a server that has forgotten it, and goes back untouched.
 -- KEYS leases dead quarantine reasons failed pending
 -- PREFIX data_prefix held_prefix list_prefix priority_prefix daily_prefix user_channel_prefix task_channel_prefix notifications
--- ARGV slot reason limit alone max_crashes max_deaths unit failed_seconds
--- REST ids that the slot was running
--- RETURNS {1 when there is more, {id, "waiting", "dead", "released", "ended" or "quarantined", crashes, queue, processor, reason}...}
+-- ARGV slot reason limit alone keep max_crashes max_deaths unit failed_seconds
+-- REST ids that the slot was running, or with `keep` has
+-- RETURNS {1 when there is more, {id, "waiting", "dead", "released", "ended" or "quarantined", crashes, queue, processor, reason}...,
+-- ms until the next lease runs out or -1}
+local now = now_ms()
+local function next_ms()
+  local first = call('ZRANGE', leases, 0, 0, 'WITHSCORES')
+  return #first > 0 and math.max(0, tonumber(first[2]) - now) or -1
+end
+if slot == '' then -- mostly there is nothing to do
+  local late = try('ZCOUNT', leases, '-inf', now)
+  if late == 0 then return { 0, {}, next_ms() } end
+end
 local bad = wrong_type(leases, 'zset') or wrong_type(dead, 'zset') or wrong_type(quarantine, 'zset')
   or wrong_type(reasons, 'hash') or wrong_type(list_prefix, 'list')
 if bad then return bad end
-local now = now_ms()
 local time, out, waiting, died = stamp(now, unit), {}, 0, 0
 
 local function crashed(id, key, f)
@@ -80,14 +90,15 @@ if slot ~= '' then
     for i = #mine - 1, 1, -2 do -- from the last claimed, so that the first ends up at the head
       local id, token = mine[i], string.match(mine[i + 1], '^(%d+):')
       local key = data_prefix .. id
-      if id ~= '' and call('ZSCORE', leases, id) then
+      if id ~= '' and call('ZSCORE', leases, id) and not (keep == '1' and running[id]) then
         local kind = type_of(key)
         if kind ~= 'hash' or call('HGET', key, 'deliveries') == token then
           take_back(id, token, running[id] or running['*'])
         end
+        call('HDEL', held, id)
       end
     end
-    call('DEL', held)
+    if keep ~= '1' then call('DEL', held) end
   end
 else
   local late = call('ZRANGEBYSCORE', leases, '-inf', now, 'LIMIT', 0, limit)
@@ -96,4 +107,4 @@ else
 end
 if waiting > 0 then try('INCRBY', pending, waiting) end
 if died > 0 then tally(failed, daily_prefix, now, 'tasks_failed', died) end
-return { more, out }
+return { more, out, next_ms() }

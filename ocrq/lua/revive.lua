@@ -1,11 +1,12 @@
--- Put failed, cancelled or quarantined tasks back into their queues as if they were new: attempts and crashes start
--- over, tokens do not.
--- KEYS leases dead quarantine reasons pending
+-- Put failed, cancelled, quarantined or stranded tasks back into their queues as if they were new: attempts and crashes
+-- start over, tokens do not.
+-- KEYS leases scheduled dead quarantine reasons pending
 -- PREFIX data_prefix list_prefix priority_prefix
+-- ARGV scan_limit
 -- REST ids, the first to be claimed first
 -- RETURNS per id "done", "running" (nothing to revive: it waits, runs or is completed) or "unknown"
-local bad = wrong_type(leases, 'zset') or wrong_type(dead, 'zset') or wrong_type(quarantine, 'zset')
-  or wrong_type(reasons, 'hash') or wrong_type(list_prefix, 'list')
+local bad = wrong_type(leases, 'zset') or wrong_type(scheduled, 'zset') or wrong_type(dead, 'zset')
+  or wrong_type(quarantine, 'zset') or wrong_type(reasons, 'hash') or wrong_type(list_prefix, 'list')
 if bad then return bad end
 
 local function revive(id)
@@ -14,7 +15,10 @@ local function revive(id)
   local f = call('HMGET', key, 'status', 'queue', 'priority')
   local ended = f[1] == 'failed' or f[1] == 'cancelled'
   local set_aside = call('ZSCORE', quarantine, id)
-  if call('ZSCORE', leases, id) or not (ended or set_aside) or f[1] == 'completed' then return 'running' end
+  if call('ZSCORE', leases, id) or f[1] == 'completed' or not (ended or set_aside
+    or is_stranded(id, f[1], f[2], leases, scheduled, quarantine, list_prefix, priority_prefix, scan_limit)) then
+    return 'running'
+  end
   local queue, priority = f[2], f[3]
   if set_aside and not ended then -- the hash of a foreign producer may not say where it came from
     local known = reason_of(reasons, id)

@@ -7,12 +7,7 @@
 local bad = wrong_type(queue, 'list') or wrong_type(priority, 'zset') or wrong_type(queues, 'set')
   or wrong_type(dead, 'zset') or wrong_type(quarantine, 'zset') or wrong_type(reasons, 'hash')
 if bad then return bad end
-local waiting = call('LLEN', queue) + call('ZCARD', priority)
-for _, name in ipairs(call('SMEMBERS', queues)) do
-  local list, zset = list_prefix .. ':' .. name, priority_prefix .. ':' .. name
-  if type_of(list) == 'list' then waiting = waiting + call('LLEN', list) end
-  if type_of(zset) == 'zset' then waiting = waiting + call('ZCARD', zset) end
-end
+local waiting = waiting_in(lanes_of(queue, priority, queues, list_prefix, priority_prefix))
 local before = now_ms() - 1000 * tonumber(keep_seconds)
 local letters = call('ZRANGEBYSCORE', dead, '-inf', before, 'LIMIT', 0, limit)
 if #letters > 0 then call('ZREM', dead, unpack(letters)) end

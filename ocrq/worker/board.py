@@ -23,10 +23,11 @@ from pathlib import Path
 _MAGIC = b"ocrqbrd1"
 _HEADER = 1024  #: magic, length of JSON, JSON; at its end when the supervisor's and the keeper's loops last turned
 _SUPERVISOR_BEAT, _KEEPER_BEAT = 1008, 1016
-_SLOT_HEAD = struct.Struct("=IIIId")  # pid, generation, state, unused, beat
-_ENTRY = struct.Struct("=ddH")  # deadline, started, length of id; the id follows
+_SLOT_HEAD = struct.Struct("=IIIId")  # pid, generation, state, tasks that were to be stopped so far, beat
+_BEAT = struct.Struct("=d")
+_ENTRY = struct.Struct("=ddHH")  # deadline, started, length of id, whether to stop; the id follows
 _MAX_ID = 512
-_ENTRY_SIZE = _ENTRY.size + _MAX_ID + 6
+_ENTRY_SIZE = _ENTRY.size + _MAX_ID + 4
 
 _FORGET_SECONDS = 24 * 3600
 
@@ -35,11 +36,15 @@ STARTING, IDLE, BUSY, GONE = range(4)
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A task that a process is working on: its id, when it began and its hard deadline (inf: none)."""
+    """A task that a process is working on: its id, when it began, its hard deadline (inf: none).
+
+    `stop`: the supervisor wants the process to give it up.
+    """
 
     task_id: str
     started: float
     deadline: float
+    stop: bool = False
 
 
 class Board:
@@ -175,6 +180,7 @@ class Slot:
         self._entries = entries
         self._base = _HEADER + index * _slot_size(entries)
         self._free = list(range(entries))
+        self._state = -1  # as this process has last written it
 
     # -- written by the supervisor -----------------------------------------------------------------------------
 
@@ -189,6 +195,14 @@ class Slot:
         """Say which process sits here."""
         struct.pack_into("=I", self._memory, self._base, pid)
 
+    def ask_to_stop(self, task_id: str) -> None:
+        """Ask the process to give up this one of the tasks that it works on."""
+        for entry in range(self._entries):
+            running = self._running(entry)
+            if running is not None and running.task_id == task_id:
+                struct.pack_into("=H", self._memory, self._entry(entry) + 18, 1)
+                struct.pack_into("=I", self._memory, self._base + 12, self.stops_asked + 1)
+
     def set_gone(self) -> None:
         """Say that the process has ended and all it held was given back."""
         struct.pack_into("=I", self._memory, self._base + 8, GONE)
@@ -202,17 +216,20 @@ class Slot:
         encoded = task_id.encode("utf-8", "surrogateescape")[:_MAX_ID]
         end = at + _ENTRY.size
         self._memory[end : end + len(encoded)] = encoded
-        _ENTRY.pack_into(self._memory, at, deadline, time.monotonic(), len(encoded))
+        _ENTRY.pack_into(self._memory, at, deadline, time.monotonic(), len(encoded), 0)
         return entry
 
     def finish(self, entry: int) -> None:
         """Note that the task is over."""
-        _ENTRY.pack_into(self._memory, self._entry(entry), 0.0, 0.0, 0)
+        _ENTRY.pack_into(self._memory, self._entry(entry), 0.0, 0.0, 0, 0)
         self._free.append(entry)
 
     def beat(self, state: int) -> None:
         """Note that the process's loop has turned."""
-        struct.pack_into("=IId", self._memory, self._base + 8, state, 0, time.monotonic())
+        if state != self._state:  # seldom; the loop that turns writes its beat alone
+            struct.pack_into("=I", self._memory, self._base + 8, state)
+            self._state = state
+        _BEAT.pack_into(self._memory, self._base + 16, time.monotonic())
 
     # -- read by anyone ----------------------------------------------------------------------------------------
 
@@ -237,6 +254,11 @@ class Slot:
         return int(self._head()[2])
 
     @property
+    def stops_asked(self) -> int:
+        """How often the process was asked to give up a task: cheap to look at, unlike the tasks."""
+        return int(self._head()[3])
+
+    @property
     def beat_at(self) -> float:
         """When the loop last turned."""
         return float(self._head()[4])
@@ -244,12 +266,18 @@ class Slot:
     def running(self) -> Iterator[Running]:
         """The tasks that the process is working on."""
         for entry in range(self._entries):
-            at = self._entry(entry)
-            deadline, started, length = _ENTRY.unpack_from(self._memory, at)
-            if length:
-                end = at + _ENTRY.size
-                text = bytes(self._memory[end : end + min(length, _MAX_ID)]).decode("utf-8", "surrogateescape")
-                yield Running(text, started, deadline)
+            running = self._running(entry)
+            if running is not None:
+                yield running
+
+    def _running(self, entry: int) -> Running | None:
+        at = self._entry(entry)
+        deadline, started, length, stop = _ENTRY.unpack_from(self._memory, at)
+        if not length:
+            return None
+        end = at + _ENTRY.size
+        text = bytes(self._memory[end : end + min(length, _MAX_ID)]).decode("utf-8", "surrogateescape")
+        return Running(text, started, deadline, bool(stop))
 
     def _head(self) -> tuple[int, int, int, int, float]:
         return _SLOT_HEAD.unpack_from(self._memory, self._base)

@@ -29,7 +29,8 @@ from .executor import Executor, WorkerPort
 from .options import EXIT_CANNOT_START, EXIT_DONE, EXIT_RECYCLE, WorkerOptions
 from .settler import Settler
 
-IDLE_SECONDS = 5.0  #: how long an idle child waits for the doorbell before it asks all the same
+IDLE_SECONDS = 5.0  #: an idle child's loop turns at least this often
+ASK_SECONDS = 60.0  #: how long it waits for the doorbell before it asks the server all the same
 BUFFER_SECONDS = 0.05  #: work claimed ahead is worth at most this much time
 MAX_BATCH = 100
 _TROUBLE_SECONDS = 1.0  #: pause after a refusal that trying again does not cure
@@ -84,6 +85,7 @@ class _Child:
         )
         self._settler.on_soft_timeout = self._soft_timeout
         self._executor = Executor(self._registry, settings, keys, slot, self._settler, worker_id=options.worker_id)
+        self._settler.on_look = self._executor.see_stops
         self._port = WorkerPort(self._settler, FileStore(settings.files_location))
         self._link = link
         self._done = 0
@@ -111,6 +113,8 @@ class _Child:
             outcome = self._executor.run(task)
             if outcome is not None:
                 self._settler.settle(outcome)
+            else:
+                self._settler.forget(task)
             took = time.monotonic() - began
             self._mean += (took - self._mean) * (0.5 if took > self._mean else 0.1)
             if self._is_worn_out(took):
@@ -119,7 +123,7 @@ class _Child:
 
     def _claim_more(self) -> bool:
         """Claim into the buffer, waiting when there is nothing; False when the child is to end."""
-        self._slot.beat(IDLE)
+        self._slot.beat(BUSY if self._settler.holds else IDLE)
         try:
             claim = self._settler.claim(self._batch(), self._port, arm=self._armed)
             if not claim.tasks and not claim.more and self._options.burst:
@@ -135,9 +139,7 @@ class _Child:
         if not self._armed:
             self._armed = True  # look once more with the bell armed, so that nothing comes between look and wait
             return True
-        self._settler.idle()
-        memory.give_back()
-        self._link.wait(IDLE_SECONDS, (self._stop.descriptor,))
+        self._idle()
         return True
 
     def _batch(self) -> int:
@@ -186,10 +188,12 @@ class _Child:
         self._done += 1
         if outcome is not None:
             self._settler.settle(outcome)
+        else:
+            self._settler.forget(task)
 
     def _claim_some(self, room: int, others_run: bool) -> bool:
         """Like `_claim_more`, on the link's thread; waits briefly when other tasks run meanwhile."""
-        self._slot.beat(BUSY if others_run else IDLE)
+        self._slot.beat(BUSY if others_run or self._settler.holds else IDLE)
         try:
             claim = self._settler.claim(room, self._port, arm=self._armed, promote=self._options.burst)
         except OcrqError as error:
@@ -204,13 +208,23 @@ class _Child:
         if not self._armed:
             self._armed = True
             return True
-        if not others_run:
-            self._settler.idle()
-            memory.give_back()
-        self._link.wait(0.25 if others_run else IDLE_SECONDS, (self._stop.descriptor,))
+        if others_run:
+            self._link.wait(0.25, (self._stop.descriptor,))
+        else:
+            self._idle()
         return True
 
     # -- both --------------------------------------------------------------------------------------------------
+
+    def _idle(self) -> None:
+        """Wait until there may be work, or the child is to end."""
+        self._settler.idle()
+        memory.give_back()
+        ask_at = time.monotonic() + ASK_SECONDS
+        while not self._stop.is_set and time.monotonic() < ask_at:
+            if self._link.wait(IDLE_SECONDS, (self._stop.descriptor,)):
+                break
+            self._slot.beat(IDLE)
 
     def _load(self, name: str) -> None:
         """Make a processor ready before the first claim."""
@@ -254,9 +268,11 @@ class _Child:
             self._slot.beat(self._slot.state)
         self._tell_trouble(error)
 
-    def _soft_timeout(self) -> None:
-        """On the settler's thread: interrupt the main thread, which runs a sync handler."""
-        if self._options.concurrency == 1 and self._executor.in_handler:
+    def _soft_timeout(self, task_id: str) -> None:
+        """On the settler's thread: interrupt the handler, which runs in the main thread unless it is one of several."""
+        if self._options.concurrency > 1:
+            self._executor.interrupt(task_id, SoftTimeout)
+        elif self._executor.in_handler:
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGALRM)
 
     def _on_alarm(self, *_: object) -> None:

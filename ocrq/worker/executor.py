@@ -17,15 +17,16 @@ from ..files import FileStore
 from ..keys import Keys
 from ..processor import Processor, Registry
 from ..settings import Settings
-from ..task import Task
+from ..task import HandlerPort, Task, TaskRecord
 from .board import Slot
+from .execution import Execution
 from .outcome import Outcome, completed, failed, quarantined
 from .settler import Settler
 
 _SOFT_SHARE, _SOFT_AT_MOST = 0.1, 10.0  #: the soft deadline comes this much before the hard one
 
 
-class WorkerPort:
+class WorkerPort(HandlerPort):
     """What a task can do inside its handler."""
 
     __slots__ = ("_files", "_settler")
@@ -34,22 +35,17 @@ class WorkerPort:
         self._settler = settler
         self._files = files
 
-    def open(self, task: Task) -> BinaryIO:
+    def open(self, task: TaskRecord) -> BinaryIO:
         """Open the document behind the task's file_id."""
         if not task.file_id:
             raise PermanentError(f"task {task.id} has no file: it was enqueued without file_id")
         return self._files.open(task.file_id)
 
-    def progress(self, task: Task, fraction: float, message: str) -> None:
+    def progress(self, task: TaskRecord, fraction: float, message: str) -> None:
         """Hand a report to the settler."""
         if not 0 <= fraction <= 1:
             raise UsageError(f"progress {fraction!r} is not usable; take a number from 0 to 1")
         self._settler.report(task, fraction, message)
-
-    def _not_here(self, task: Task, *_: object) -> Any:
-        raise UsageError(f"a handler cannot wait for, cancel or retry its own task {task.id}; raise an error instead")
-
-    refresh = wait = result = cancel = retry = _not_here
 
 
 class Executor:
@@ -65,6 +61,9 @@ class Executor:
         self._settler = settler
         self._worker_id = worker_id
         self._runner: asyncio.Runner | None = None
+        self._known_deadlines: dict[str, tuple[float, float]] = {}
+        self._executions: dict[str, Execution] = {}  # of tasks that run beside others
+        self._stops_seen = slot.stops_asked
         self.in_handler = False  #: whether a soft timeout may be raised in the main thread now
 
     def run(self, task: Task) -> Outcome | None:
@@ -93,21 +92,36 @@ class Executor:
         if isinstance(processor, Outcome):
             return processor
         entry, started = self._begin(task, processor)
-        soft = self._soft_timeout(processor)
+        execution = self._executions[task.id] = Execution()
         try:
             with self._span(task) as span:
                 try:
                     if processor.is_async:
-                        call = processor.handler(task)
+                        result = await processor.handler(task)
                     else:
-                        call = asyncio.get_running_loop().run_in_executor(threads, processor.handler, task)
-                    result = await call if soft == math.inf else await _softly(call, soft)
+                        result = await execution.loop.run_in_executor(threads, execution.in_thread, processor, task)
                     return self._completed(task, result, started)
                 except BaseException as error:
                     span.fail(type(error).__name__)
-                    return self._failed(task, processor, error, started)
+                    return self._failed(task, processor, execution.cause(error), started)
         finally:
+            del self._executions[task.id]
             self._end(task, entry)
+
+    def interrupt(self, task_id: str, why: type[BaseException]) -> None:
+        """From any thread: make a handler that runs beside others raise SoftTimeout or LeaseLost, once."""
+        execution = self._executions.get(task_id)
+        if execution is not None:
+            execution.interrupt(why)
+
+    def see_stops(self) -> None:
+        """Give up what the supervisor asks for."""
+        asked = self._slot.stops_asked
+        if asked != self._stops_seen:
+            self._stops_seen = asked
+            for running in self._slot.running():
+                if running.stop:
+                    self.interrupt(running.task_id, LeaseLost)
 
     def _call_async(self, processor: Processor, task: Task) -> Any:
         if self._runner is None:
@@ -126,7 +140,7 @@ class Executor:
 
     def _load(self, task: Task, processor: Processor) -> None:
         """Load a processor before its first task's time runs; the same hard deadline holds for that."""
-        entry = self._slot.start(task.id, time.monotonic() + self._timeout(processor))
+        entry = self._slot.start(task.id, time.monotonic() + self._deadlines(processor)[0])
         try:
             processor.load()
         except Exception as error:
@@ -135,10 +149,10 @@ class Executor:
             self._slot.finish(entry)
 
     def _begin(self, task: Task, processor: Processor) -> tuple[int, float]:
-        timeout = self._timeout(processor)
-        entry = self._slot.start(task.id, time.monotonic() + timeout)
+        hard, soft = self._deadlines(processor)
         started = time.monotonic()
-        self._settler.began(task, started + self._soft_timeout(processor))
+        entry = self._slot.start(task.id, started + hard)
+        self._settler.began(task, started, started + soft)
         return entry, started
 
     def _end(self, task: Task, entry: int) -> None:
@@ -157,6 +171,8 @@ class Executor:
         return failed(task, error, duration, processor.policy, now=time.time() + self._settler.clock_offset)
 
     def _span(self, task: Task) -> Any:
+        if not telemetry.is_on():
+            return telemetry.NOTHING
         queue_key = self._keys.queue(task.queue)
         created = task.created_at
         if created is not None:
@@ -165,28 +181,18 @@ class Executor:
             queue_key, task.id, self._worker_id, task.fields.get("traceparent", ""), task.fields.get("tracestate", "")
         )
 
-    def _timeout(self, processor: Processor) -> float:
-        timeout = processor.options.timeout
-        return (self._settings.timeout_seconds if timeout is None else timeout) or math.inf
-
-    def _soft_timeout(self, processor: Processor) -> float:
-        soft = processor.options.soft_timeout
-        if soft is not None:
-            return soft or math.inf
-        hard = self._timeout(processor)
-        return hard if hard == math.inf else hard - min(hard * _SOFT_SHARE, _SOFT_AT_MOST)
-
-
-async def _softly(call: Any, seconds: float) -> Any:
-    """Await a handler; at the soft deadline cancel it, and say SoftTimeout rather than CancelledError."""
-    task = asyncio.ensure_future(call)
-    timer = asyncio.get_running_loop().call_later(seconds, task.cancel)
-    try:
-        return await task
-    except asyncio.CancelledError:
-        raise SoftTimeout(f"soft deadline of {seconds:g} s") from None
-    finally:
-        timer.cancel()
+    def _deadlines(self, processor: Processor) -> tuple[float, float]:
+        """Hard and soft, in seconds from the start of the handler; inf for none."""
+        known = self._known_deadlines.get(processor.name)
+        if known is None:
+            options = processor.options
+            hard = (self._settings.timeout_seconds if options.timeout is None else options.timeout) or math.inf
+            if options.soft_timeout is not None:
+                soft = options.soft_timeout or math.inf
+            else:
+                soft = hard if hard == math.inf else hard - min(hard * _SOFT_SHARE, _SOFT_AT_MOST)
+            known = self._known_deadlines[processor.name] = hard, soft
+        return known
 
 
 def _as_exception(error: BaseException) -> Exception:

@@ -29,9 +29,18 @@ class Health:
     troubles: list[str] = field(default_factory=list)
 
 
-def check(folder: Path, max_age: float = MAX_AGE) -> Health:
-    """Look at every worker of this host and data folder."""
-    health = Health()
+@dataclass(slots=True)
+class Look:
+    """One worker of this host as its board tells. `server` marks the server and namespace that it works for."""
+
+    worker_id: str
+    server: str
+    lives: bool
+    troubles: list[str] = field(default_factory=list)
+
+
+def look(folder: Path, max_age: float = MAX_AGE) -> Iterator[Look]:
+    """Every worker of this host and data folder that lives, or died lately."""
     for path in sorted(folder.glob("*.board")) if folder.is_dir() else ():
         seen = Board.look(path)
         if seen is None:
@@ -39,12 +48,20 @@ def check(folder: Path, max_age: float = MAX_AGE) -> Health:
         board, lives = seen
         try:
             if lives:
-                health.workers.append(board.worker_id)
-                health.troubles.extend(f"worker {board.worker_id}: {trouble}" for trouble in troubles(board, max_age))
+                yield Look(board.worker_id, board.server, lives, list(troubles(board, max_age)))
             elif same_boot(board) and time.monotonic() - board.supervisor_beat < _FORGET_SECONDS:
-                health.troubles.append(f"worker {board.worker_id}: its supervisor is gone")
+                yield Look(board.worker_id, board.server, lives, ["its supervisor is gone"])
         finally:
             board.release()
+
+
+def check(folder: Path, max_age: float = MAX_AGE) -> Health:
+    """Look at every worker of this host and data folder; that none lives is a trouble too."""
+    health = Health()
+    for seen in look(folder, max_age):
+        if seen.lives:
+            health.workers.append(seen.worker_id)
+        health.troubles.extend(f"worker {seen.worker_id}: {trouble}" for trouble in seen.troubles)
     if not health.workers:
         health.troubles.append(f"no worker lives here ({folder})")
     return health

@@ -22,20 +22,23 @@ from typing import Any, cast
 
 from .. import connection, logs
 from .._version import __version__
-from ..errors import OcrqError
+from ..errors import OcrqError, PermissionDenied
 from ..keys import WORKER_SECONDS, Keys
 from ..link import Link
-from ..transitions import Call, Extended, Promoted, Reaped, Tidied, Transitions
+from ..session_transitions import SessionTransitions
+from ..transitions import Call, Extended, Promoted, Reap, Reaped, Tidied, Transitions
 from . import processes, trouble
-from .board import BUSY, GONE, Board, orphans, same_boot
+from .board import BUSY, GONE, Board, Slot, orphans, same_boot
 from .health import ProbeFile
+from .lookout import Lookout
 from .options import WorkerOptions
 
-BEAT_SECONDS = 10.0
-TIDY_SECONDS = 60.0
+BEAT_SECONDS, IDLE_BEAT_SECONDS = 10.0, 40.0  #: how often a worker describes itself: with news, without
+TIDY_SECONDS = 120.0
+STUCK_SECONDS = 15.0  #: a loop that runs nothing and has not turned for so long will not begin what it has claimed
 ORPHANS_SECONDS = 1.0  #: how soon a worker that was killed on this host is noticed
 PROMOTE_AT_MOST = 0.05  #: a busy schedule is looked at no more often than this
-PROMOTE_AT_LEAST = 5.0
+PROMOTE_AT_LEAST, ARMED_AT_LEAST = 5.0, 60.0  #: and no less often, without and with a doorbell
 
 _log = logging.getLogger("ocrq.worker")
 
@@ -89,7 +92,11 @@ class _Keeper:
         )
         self._renew_seconds = settings.lease_seconds / 3
         self._next_renewal = self._next_beat = self._next_reap = self._next_promotion = self._next_orphans = 0.0
+        self._described: list[str] = []  # as the server last heard it, and when
+        self._beaten = 0.0
         self._next_tidying = time.monotonic() + TIDY_SECONDS * random.uniform(0.1, 1)
+        self._lookout = Lookout(options)
+        self._next_look = float("inf") if self._lookout.seconds is None else 0.0
         self._started = time.time()
 
     @property
@@ -139,19 +146,20 @@ class _Keeper:
         if now >= self._next_promotion:
             self._look_at_the_clock(now)
         if now >= self._next_reap:
-            pause = self._options.settings.reap_seconds * random.uniform(0.8, 1)  # not all workers at once
-            self._next_reap = now + (0.0 if self._reap() else pause)
+            self._next_reap = now + self._reap()
         if now >= self._next_tidying:
             self._tidy()
             self._next_tidying = now + TIDY_SECONDS * random.uniform(0.8, 1.2)
         if now >= self._next_beat and not self._parting:
-            self._exchange(self._transitions.beat(self._options.worker_id, WORKER_SECONDS, self._description()))
-            self._next_beat = now + BEAT_SECONDS
+            self._describe(now)
+        if now >= self._next_look and not self._parting:
+            self._next_look = now + (self._lookout.seconds or 0.0)
+            self._lookout.turn()
 
     # -- duties ------------------------------------------------------------------------------------------------
 
     def _renew(self) -> None:
-        slots = self._living()
+        slots = [slot.slot_id for slot in self._board.slots if slot.pid and works(slot)]  # others hold nothing
         if not slots:
             return
         extended: Extended = self._exchange(self._transitions.extend(slots))
@@ -170,25 +178,33 @@ class _Keeper:
         cancelled, promoted = cast("tuple[list[tuple[str, str]], Promoted]", self._link.exchange(*calls, arm=2))
         for slot_id, task_id in cancelled:
             self._tell({"stop": slot_id, "task": task_id, "why": "cancelled"})
-        wait = PROMOTE_AT_LEAST if promoted.next_ms is None else promoted.next_ms / 1000
-        self._next_promotion = now + min(max(wait, PROMOTE_AT_MOST), PROMOTE_AT_LEAST)
+        at_least = ARMED_AT_LEAST if self._link.rings else PROMOTE_AT_LEAST
+        wait = at_least if promoted.next_ms is None else promoted.next_ms / 1000
+        self._next_promotion = now + min(max(wait, PROMOTE_AT_MOST), at_least)
         if promoted.promoted or promoted.repaired:
             logs.transition(_log, "promoted", level=logging.DEBUG, tasks=promoted.promoted, repaired=promoted.repaired)
 
-    def _reap(self) -> bool:
-        more, reaped = self._exchange(self._transitions.reap_expired())
-        _say_reaped(reaped)
-        return bool(more)
+    def _reap(self) -> float:
+        """Take back what has outlived its lease; returns the seconds until the next look."""
+        settings = self._options.settings
+        reap: Reap = self._exchange(self._transitions.reap_expired())
+        _say_reaped(reap.tasks)
+        if reap.more:
+            return 0.0
+        # a lease that is not there yet lasts long enough; and not all workers look at once
+        wait = settings.lease_seconds if reap.next_ms is None else min(reap.next_ms / 1000, settings.lease_seconds)
+        return max(wait, settings.reap_seconds) * random.uniform(0.8, 1)
 
     def _tidy(self) -> None:
         tidied: Tidied = self._exchange(self._transitions.tidy())
         if tidied.dead or tidied.quarantined:
             logs.transition(_log, "forgotten", dead=tidied.dead, quarantined=tidied.quarantined)
+        with suppress(PermissionDenied):  # a worker needs no rights to sessions; then those who have them keep count
+            self._exchange(SessionTransitions(self._transitions.keys).census(only_ours=True))
 
     def _take_back(self, death: Death) -> None:
         call = self._transitions.reap_slot(death.slot, death.reason, death.running, alone=death.alone)
-        _, reaped = self._exchange(call)
-        _say_reaped(reaped)
+        _say_reaped(self._exchange(call).tasks)
 
     def _bury_orphans(self) -> None:
         for board in orphans(self._folder, self._options.worker_id, self._options.server):
@@ -203,6 +219,14 @@ class _Keeper:
                 raise
             logs.transition(_log, "buried", level=logging.WARNING, worker=board.worker_id)
             board.remove()
+
+    def _describe(self, now: float) -> None:
+        """Beat, when there is something new to say or the last word is old."""
+        self._next_beat = now + BEAT_SECONDS
+        description = self._description()
+        if description != self._described or now - self._beaten >= IDLE_BEAT_SECONDS:
+            self._exchange(self._transitions.beat(self._options.worker_id, WORKER_SECONDS, description))
+            self._described, self._beaten = description, now
 
     def _description(self) -> list[str]:
         options = self._options
@@ -246,6 +270,14 @@ class _Keeper:
 
     def _exchange(self, call: Call[Any]) -> Any:
         return self._link.exchange(call)[0]
+
+
+def works(slot: Slot, now: float | None = None) -> bool:
+    """Whether the process runs tasks, or has some in hand and a loop that turns."""
+    if slot.state == GONE:
+        return False
+    silent = (time.monotonic() if now is None else now) - slot.beat_at
+    return any(slot.running()) or (slot.state == BUSY and silent < STUCK_SECONDS)
 
 
 def _say_reaped(reaped: list[Reaped]) -> None:

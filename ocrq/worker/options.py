@@ -40,5 +40,9 @@ class WorkerOptions:
             raise UsageError(f"worker name {self.name!r} is not usable; take 1 to 64 letters, digits, '_', '.' or '-'")
         # names are reused after a restart; what an old worker of the name still holds must not look like ours
         object.__setattr__(self, "worker_id", f"{self.name}-{os.getpid()}-{secrets.token_hex(3)}")
-        place = f"{redact(self.url)} {self.settings.namespace}"
-        object.__setattr__(self, "server", hashlib.sha256(place.encode()).hexdigest()[:16])
+        object.__setattr__(self, "server", server_mark(self.url, self.settings.namespace))
+
+
+def server_mark(url: str, namespace: str) -> str:
+    """What tells a server and namespace from others on a board: the same for the same URL, and no secret."""
+    return hashlib.sha256(f"{redact(url)} {namespace}".encode()).hexdigest()[:16]

@@ -19,7 +19,7 @@ from ..errors import LeaseLost, OcrqError
 from ..keys import Keys
 from ..link import Link
 from ..settings import Settings
-from ..task import Task
+from ..task import Task, TaskRecord
 from ..transitions import Call, Claim, Done, Failure, Progress, Transitions
 from .outcome import Outcome, message_head
 
@@ -56,14 +56,17 @@ class Settler:
         self._nonce = 0
         self._outcomes: list[Outcome] = []
         self._oldest = 0.0
-        self._progress: dict[str, tuple[Task, float, str]] = {}
+        self._progress: dict[str, tuple[TaskRecord, float, str]] = {}
         self._progress_sent = 0.0
         self._lost: set[str] = set()
+        self._mine: set[str] = set()  # claimed and not settled yet
+        self._audited = 1  # connections of the link at the last audit; behind the first one nothing can be forgotten
         self._lock = threading.Lock()
         self._busy = threading.Event()
         self._closed = False
         self._running: dict[str, tuple[float, float]] = {}  # id -> began, soft deadline (monotonic)
-        self.on_soft_timeout: Callable[[], None] = lambda: None
+        self.on_soft_timeout: Callable[[str], None] = lambda _task_id: None
+        self.on_look: Callable[[], None] = lambda: None
         self.clock_offset = 0.0  #: server's unix time less ours, as of the last claim
         threading.Thread(target=self._watch, name="settler", daemon=True).start()
 
@@ -81,12 +84,15 @@ class Settler:
             default_processor=self._default_processor,
         )
         first: list[Call[Any]] = [self.transitions.promote()] if promote else []
+        if self.link.connections > self._audited:
+            self._audit()
         claimed: Claim = self._send([*first, claim], arm=int(arm))
         self._fair_after = claimed.fair_after
         self.clock_offset = claimed.now_ms / 1000 - time.time()
         for task_id, token, fields in claimed.tasks:
             task = Task(task_id, fields, port, token=token)
             self.buffer.append(task)
+            self._mine.add(task_id)
             if _log.isEnabledFor(logging.DEBUG):
                 say("claimed", task, level=logging.DEBUG)
         for element, what in claimed.notes:
@@ -96,22 +102,45 @@ class Settler:
             self._busy.set()
         return claimed
 
-    def began(self, task: Task, soft_deadline: float) -> None:
-        """A handler begins; `soft_deadline` is monotonic, inf for none."""
-        self._running[task.id] = (time.monotonic(), soft_deadline)
-        self._busy.set()
+    def _audit(self) -> None:
+        """Give back what a server that went back in time (torn file, failover) believes to be here still.
+
+        Before the claim and by itself: of a task claimed together with it this process would not know yet.
+        """
+        made = self.link.connections
+        forgotten = self.transitions.reap_forgotten(self._slot, list(self._mine))
+        for task in self.link.exchange(forgotten)[0].tasks:
+            about = {"task_id": task.id, "queue": task.queue, "processor": task.processor}
+            logs.transition(_log, "released", level=logging.WARNING, **about, reason=task.reason)
+        self._audited = made
+
+    @property
+    def holds(self) -> bool:
+        """Whether anything is claimed and not settled yet."""
+        return bool(self._mine)
+
+    def began(self, task: Task, now: float, soft_deadline: float) -> None:
+        """A handler begins; `soft_deadline` is monotonic as `now` is, inf for none."""
+        self._running[task.id] = (now, soft_deadline)
+        if not self._busy.is_set():
+            self._busy.set()
 
     def ended(self, task: Task) -> None:
         """The handler is over."""
         del self._running[task.id]
 
+    def forget(self, task: Task) -> None:
+        """This process has nothing to do with the task any more."""
+        self._mine.discard(task.id)
+
     def settle(self, outcome: Outcome) -> None:
         """Take over an outcome. It is sent with the next claim, at the latest within ACK_WITHIN."""
+        now = time.monotonic()
         with self._lock:
             if not self._outcomes:
-                self._oldest = time.monotonic()
+                self._oldest = now
             self._outcomes.append(outcome)
-        if time.monotonic() - self._oldest > ACK_WITHIN:
+        if now - self._oldest > ACK_WITHIN:
             self.flush()
 
     def flush(self) -> None:
@@ -124,6 +153,7 @@ class Settler:
         if tasks:
             self.link.exchange(self.transitions.release(self._slot, [(task.id, task.token) for task in tasks]))
             for task in tasks:
+                self.forget(task)
                 say("released", task, reason=why)
 
     def release_buffer(self, why: str) -> None:
@@ -136,7 +166,7 @@ class Settler:
                 break
         self.release(tasks[::-1], why)
 
-    def report(self, task: Task, fraction: float, text: str) -> None:
+    def report(self, task: TaskRecord, fraction: float, text: str) -> None:
         """Note a task's progress; the newest of each task is sent at most four times a second."""
         if task.id in self._lost:
             raise LeaseLost(f"task {task.id} is no longer this worker's: its lease ran out or it was cancelled")
@@ -177,14 +207,18 @@ class Settler:
 
     def _settled(self, outcome: Outcome, verdict: str) -> None:
         task = outcome.task
-        self._progress.pop(task.id, None)
+        if self._progress:
+            self._progress.pop(task.id, None)
         self._lost.discard(task.id)
+        self.forget(task)
         if verdict == "lost":
             why = "the lease was lost; another execution counts"
             say("refused", task, level=logging.WARNING, outcome=outcome.event, reason=why)
             return
-        with telemetry.settle_span(self._keys.queue(task.queue), task.id, "ack" if outcome.error is None else "nack"):
-            pass
+        if telemetry.is_on():
+            queue_key = self._keys.queue(task.queue)
+            with telemetry.settle_span(queue_key, task.id, "ack" if outcome.error is None else "nack"):
+                pass
         level = logging.INFO if outcome.error is None else logging.WARNING
         if _log.isEnabledFor(level):
             say(
@@ -221,8 +255,10 @@ class Settler:
         if self._progress and now - self._progress_sent >= PROGRESS_EVERY:
             self._progress_sent = now
             self._send_progress()
-        if any(now >= soft_deadline for _, soft_deadline in tuple(self._running.values())):
-            self.on_soft_timeout()
+        for task_id, (_, soft_deadline) in tuple(self._running.items()):
+            if now >= soft_deadline:
+                self.on_soft_timeout(task_id)
+        self.on_look()
         return _SLOW_TICK if now - began > 1.0 else _TICK
 
     def _send_progress(self) -> None:
@@ -249,7 +285,7 @@ def say(event: str, task: Task, *, level: int = logging.INFO, **more: object) ->
     )
 
 
-def _progress(task: Task, fraction: float, text: str) -> Progress:
+def _progress(task: TaskRecord, fraction: float, text: str) -> Progress:
     message = {
         "type": "task_progress",
         "task_id": task.id,

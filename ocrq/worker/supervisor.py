@@ -252,9 +252,11 @@ class _Supervisor:
             self._stop_task(**json.loads(line))
 
     def _stop_task(self, stop: str, task: str, why: str) -> None:
-        """A task that is no longer this worker's: end the process that still runs it."""
+        """A task that is no longer this worker's: end the process that still runs it, or ask it when it runs others."""
         for place in self._places:
             if place.pid and place.slot.slot_id == stop and not place.killed_for:
-                others = [entry for entry in place.slot.running() if entry.task_id != task]
-                if any(entry.task_id == task for entry in place.slot.running()) and not others:
+                running = [entry.task_id for entry in place.slot.running()]
+                if running == [task]:
                     self._kill(place, f"task {task} was {why}", ())
+                elif task in running:
+                    place.slot.ask_to_stop(task)

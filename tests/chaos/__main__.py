@@ -17,10 +17,12 @@ from tests.chaos import report
 from tests.chaos.faults import FAULTS, Outcome, run
 
 
-def _one(name: str, seed: int, size: int) -> Outcome:
-    with tempfile.TemporaryDirectory(prefix="ocrq-chaos-") as folder:
+def _one(name: str, seed: int, size: int, keep: Path | None) -> Outcome:
+    with tempfile.TemporaryDirectory(prefix="ocrq-chaos-") as passing:
+        folder = keep / f"{name}-{seed}" if keep else Path(passing)
+        folder.mkdir(parents=True, exist_ok=True)
         try:
-            return run(name, seed, Path(folder), size)
+            return run(name, seed, folder, size)
         except Exception:  # whatever a run dies of is a finding, and the others go on
             return Outcome(name, seed, 0, 0, 0, 0, 0.0, [traceback.format_exc(limit=-3)], "")
 
@@ -33,13 +35,14 @@ def main() -> int:
     parser.add_argument("--size", type=int, default=1, help="size of a run: tasks and strikes are multiplied (1)")
     parser.add_argument("--parallel", type=int, default=1, help="runs at a time (1)")
     parser.add_argument("--only", action="append", choices=FAULTS, help="this fault only; may be given again")
+    parser.add_argument("--keep", type=Path, help="folder for what the runs leave behind: logs, events, server files")
     parser.add_argument("--report", action="store_true", help="write docs/reliability.md")
     arguments = parser.parse_args()
     seeds = range(arguments.seed, arguments.seed + arguments.runs)
     plan = [(name, seed) for seed in seeds for name in arguments.only or FAULTS]
     outcomes = []
     with ThreadPoolExecutor(arguments.parallel) as threads:
-        for outcome in threads.map(lambda item: _one(item[0], item[1], arguments.size), plan):
+        for outcome in threads.map(lambda item: _one(*item, arguments.size, arguments.keep), plan):
             outcomes.append(outcome)
             verdict = "FAILED" if outcome.problems else "held"
             line = f"{verdict:<7} {outcome.name:<14} seed {outcome.seed}: {outcome.tries} tries, {outcome.tasks} tasks,"

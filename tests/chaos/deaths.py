@@ -1,6 +1,6 @@
 """Faults of processes: killed, stopped, cut between two calls, out of memory, with a wrong clock.
 
-Rows C1, C2, C3, C6, C22, C26, C45.
+Rows C1, C2, C3, C6, C22, C26, C28, C45.
 """
 
 from __future__ import annotations
@@ -126,3 +126,31 @@ def wrong_clock(rig: Rig) -> int:
         assert {rig.state().hashes[task_id]["deliveries"] for task_id in ids} == {"2"}
         worker.stop()
     return 10 * rig.size
+
+
+def leaked(rig: Rig) -> int:
+    """C28: tasks leave processes behind; these end with the process of the worker that ran them, however it ends."""
+
+    def ended(number: int) -> bool:
+        with suppress(psutil.NoSuchProcess):
+            return psutil.Process(number).status() == psutil.STATUS_ZOMBIE
+        return True
+
+    left: list[int] = []
+    for end in ("recycled", "stopped", "killed") * rig.size:
+        worker = rig.worker(*(("--max-tasks", "2") if end == "recycled" else ()))
+        ids = rig.enqueue(2, processor="leaky")
+        rig.settle()
+        if end == "stopped":
+            assert worker.stop() == 0
+        elif end == "killed":
+            for child in worker.tree()[1:]:
+                with suppress(psutil.NoSuchProcess):
+                    child.kill()
+        new = [event["left"] for event in rig.bench.events("start") if event["id"] in ids]
+        assert len(new) == 2
+        eventually(lambda new=new: all(ended(number) for number in new), f"all is gone that was left: {end}", 10)
+        left += new
+        if end != "stopped":
+            worker.stop()
+    return len(left)

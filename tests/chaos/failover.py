@@ -1,4 +1,4 @@
-"""A primary, a replica and three Sentinels on loopback: the primary dies, the replica takes over (C12)."""
+"""A primary and a replica on loopback: the primary dies, the replica takes over (C12, C13)."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import signal
 import subprocess
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
+import pytest
 import redis
 
 from ocrq import embedded
+from ocrq.errors import NotDurable
 from tests import servers
+from tests.proxy import Proxy
 from tests.servers import eventually, free_port
 
 if TYPE_CHECKING:
@@ -66,13 +69,30 @@ def _is_primary(server: servers.ServerHandle) -> bool:
     return False
 
 
-def failover(rig: Rig) -> int:
-    """C12: the primary is killed under load while the replica has everything; workers and producers follow."""
+def _replica(rig: Rig, port: int) -> servers.LocalServer:
+    """A replica that has everything so far, fed from that port."""
     folder = rig.folder / "replica"
     folder.mkdir()
-    replica = servers.create("valkey", folder)
-    assert isinstance(replica, servers.LocalServer)
-    replica.start(replicaof=f"127.0.0.1 {rig.server.port}")
+    replica = cast("servers.LocalServer", servers.create("valkey", folder))
+    rig.server.config(repl_diskless_sync_delay="0")
+    replica.start(replicaof=f"127.0.0.1 {port}")
+    _is_replicated(rig)
+    return replica
+
+
+def _is_replicated(rig: Rig) -> None:
+    """Wait until the replica has everything that was written before."""
+    client = rig.server.client()
+
+    def has() -> bool:
+        client.incrby(rig.bench.queue.broker.keys.total, 0)  # WAIT counts what its own connection has written
+        return bool(client.wait(1, 1000))
+
+    eventually(has, "the replica has everything", 30)
+
+
+def _failover(rig: Rig, *, frozen: bool) -> int:
+    replica = _replica(rig, rig.server.port)
     sentinels = Sentinels(rig.folder, rig.server.port)
     try:
         eventually(sentinels.ready, "the Sentinels know everybody", 30)
@@ -80,19 +100,18 @@ def failover(rig: Rig) -> int:
         for worker in workers:
             rig.up(worker)
         rig.enqueue(60 * rig.size, seconds=0.1)
-        rig.some_progress(5)
-        for worker in workers:  # nothing is written between the last look and the kill: replication is asynchronous
-            worker.freeze()
-        assert rig.server.client().wait(1, 5000) == 1
+        rig.some_progress(rig.random.randrange(1, 20))
+        if frozen:  # nothing is written between the last look and the kill: replication is asynchronous
+            for worker in workers:
+                worker.freeze()
+        _is_replicated(rig)
         rig.server.kill()
-        for worker in workers:
-            for process in worker.tree():
-                process.resume()
+        if frozen:
+            for worker in workers:
+                for process in worker.tree():
+                    process.resume()
         eventually(lambda: _is_primary(replica), "the replica is promoted", 30)
-        rig.server = replica
-        rig.bench.queue.broker.client.close()
-        rig.bench.server = replica
-        rig.bench = type(rig.bench)(replica, "ocr", rig.folder, **rig._settings)
+        rig.follow(replica)
         rig.settle()
         rig.still_consumes()
         assert all(worker.process.poll() is None for worker in workers)
@@ -101,3 +120,47 @@ def failover(rig: Rig) -> int:
     finally:
         sentinels.close()
     return 1
+
+
+def failover(rig: Rig) -> int:
+    """C12: the primary is killed while the replica has everything; workers and producers follow."""
+    return _failover(rig, frozen=True)
+
+
+def failover_under_load(rig: Rig) -> int:
+    """C12: the primary is killed while workers claim and settle: what was accepted is done, perhaps twice."""
+    rig.rolled_back = True
+    return _failover(rig, frozen=False)
+
+
+def lagging(rig: Rig) -> int:
+    """C13: the replica that takes over has not heard the newest: `replicated` has told the producer of each loss."""
+    rig.rolled_back = True
+    with rig.proxy() as (door, far), Proxy(rig.server, rig.seed) as link:
+        replica = _replica(rig, link.port)
+        worker = rig.worker(processes=2, url=door.url)
+        far.queue.broker.client.close()
+        rig.follow(rig.server, url=door.url)
+        confirmed = rig.enqueue_safely(10 * rig.size, "replicated", seconds=0.05)
+        rig.some_progress(rig.random.randrange(1, 9))
+        with link.blackhole():
+            with pytest.raises(NotDurable, match="no replica has confirmed") as doubted:
+                rig.enqueue_safely(5 * rig.size, "replicated", seconds=0)
+            told = [task.id for task in doubted.value.tasks]
+            rig.note(told)
+            rig.server.kill()
+        link.cut()
+        replica.client().replicaof("NO", "ONE")
+        eventually(lambda: _is_primary(replica), "the replica is promoted", 10)
+        rig.follow(replica, url=door.url)
+        door.retarget(replica)
+        lost = rig.missing()
+        assert not set(lost) & set(confirmed), "what was confirmed is lost"
+        assert lost, "the link was not cut in time: this run shows nothing"
+        rig.give_up(lost, told=True)
+        assert set(lost) <= set(told)
+        rig.settle()
+        rig.still_consumes()
+        assert worker.process.poll() is None
+        rig.follow(replica)  # the door closes
+        return len(told)

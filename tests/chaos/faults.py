@@ -7,7 +7,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.chaos import checker, deaths, failover, hostile, memory, network, outages
+from tests.chaos import (
+    checker,
+    clock,
+    cluster,
+    deaths,
+    disk,
+    failover,
+    hostile,
+    load,
+    memory,
+    network,
+    outages,
+    versions,
+)
 from tests.chaos.rig import Rig
 
 
@@ -91,6 +104,33 @@ FAULTS: dict[str, Fault] = {
     "wrong-types": Fault("C40", "typed error, no change, heals", "keys of wrong types", hostile.wrong_types),
     "reapers": Fault("C43", "each given back once", "twenty reapers at once", hostile.reapers, _LONG),
     "failover": Fault("C12", "nothing lost, workers follow", "Sentinel failover", failover.failover, _LONG, soak=True),
+    "failover-load": Fault("C12", "nothing lost, workers follow", "Sentinel failover while workers claim and settle",
+        failover.failover_under_load, {"lease_seconds": 5}, soak=True),
+    "evicted": Fault("C17", "what is left is done or reported", "allkeys-lru, memory full", memory.evicted,
+        may_lose=True),
+    "leaked": Fault("C28", "ends with the worker's process", "processes that tasks leave behind", deaths.leaked),
+    "documents-gone": Fault("C52", "failed at once with the reason, or retried", "document missing, disk full",
+        hostile.documents_gone),
+    "jumping-clock": Fault("C23", "nothing lost, no lease for ever", "server's clock jumps a minute", clock.jumps,
+        needs=clock.missing),
+    "two-versions": Fault("C46", "nothing lost, unknown fields survive", "rolling restart of two versions",
+        versions.rolling_restart),
+    "short-backlog": Fault("C37", "each run once, in order", "thousands of tasks wait", load.short_backlog, _LONG),
+    "backlog": Fault("C37", "each run once, in order", "100,000 tasks wait", load.backlog, _LONG, soak=True),
+    "small-herd": Fault("C47", "all come back, nothing lost", "50 clients reconnect at once", load.small_herd, _LONG),
+    "herd": Fault("C47", "all come back, nothing lost", "200 clients reconnect at once", load.herd, _LONG, soak=True),
+    "slot-moves": Fault("C16", "nothing lost, workers follow", "cluster slot moves to another node", cluster.slot_moves,
+        _LONG, soak=True),
+    "lagging": Fault("C13", "`replicated` has told of each loss", "failover to a replica that was cut off",
+        failover.lagging),
+    "killed-everysec": Fault("C7", "what `fsync` confirmed is there, nothing half", "kill -9 of the server, everysec",
+        disk.killed_everysec, options={"appendfsync": "everysec"}, may_lose=True),
+    "torn": Fault("C9", "what is gone is gone whole", "power loss: append-only file torn", disk.torn,
+        options={"appendfsync": "everysec"}, may_lose=True),
+    "disk-full-aof": Fault("C20", "work is held and settled later", "append-only file cannot grow", disk.full, _LONG,
+        {"appendfsync": "everysec"}),
+    "disk-full-always": Fault("C21", "nothing lost, workers resume", "append-only file cannot grow, appendfsync always",
+        disk.full_always, _LONG),
 }  # fmt: skip
 
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import resource
+import subprocess
+import tempfile
 import time
+from pathlib import Path
 from typing import Any
 
 import ocrq
@@ -34,3 +38,47 @@ def greedy(task: ocrq.Task) -> int:
         return len(bytearray(2**30))
     finally:
         resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+@ocrq.handler("tick")
+def tick(task: ocrq.Task) -> None:
+    """Say that it ran, without waiting for a disk."""
+    with open(os.environ["EVENT_LOG"], "a") as file:
+        file.write(f'{{"event": "tick", "id": "{task.id}", "token": {task.token}}}\n')
+
+
+@ocrq.handler("leaky")
+def leaky(task: ocrq.Task) -> dict[str, Any]:
+    """Leave a process behind."""
+    left = subprocess.Popen(["sleep", "600"])
+    note("start", task, left=left.pid)
+    note("end", task)
+    return {"token": task.token}
+
+
+@ocrq.handler("document", retry=ocrq.Retry(max=3, wait=0.05))
+def document(task: ocrq.Task) -> dict[str, Any]:
+    """Read the document, which somebody deletes meanwhile when the payload says so."""
+    note("start", task)
+    with task.open() as file:
+        if task.payload.get("deleted"):
+            Path(str(task.payload["deleted"])).unlink()
+        size = len(file.read())
+    note("end", task)
+    return {"token": task.token, "size": size}
+
+
+@ocrq.handler("scratch", retry=ocrq.Retry(max=3, wait=0.05))
+def scratch(task: ocrq.Task) -> dict[str, Any]:
+    """Write a temporary file, for which there is no room the first time."""
+    note("start", task)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096 if task.attempts == 1 else before[0], before[1]))
+    try:
+        with tempfile.TemporaryFile() as file:
+            file.write(b"x" * 100_000)
+            file.flush()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    note("end", task)
+    return {"token": task.token}

@@ -1,8 +1,9 @@
-"""Data of foreign programs, from careless to hostile, and many reapers at once (C38-C43)."""
+"""Data of foreign programs, from careless to hostile, many reapers at once, documents that are gone (C38-C43, C52)."""
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -138,3 +139,25 @@ def reapers(rig: Rig) -> int:
     rig.worker(processes=2)
     rig.settle()
     return count
+
+
+def documents_gone(rig: Rig) -> int:
+    """C52: a missing document fails its task at once, with the reason; a full disk passes, a document in hand stays."""
+    files = rig.bench.queue.files
+    rig.worker(variables={"OCRQ_FILES_URL": str(files.url)})
+    never = rig.enqueue(2 * rig.size, processor="document", file_id="never/stored.pdf")
+    for _ in range(2 * rig.size):
+        file_id = files.put(b"x" * 300_000)
+        rig.enqueue(1, processor="document", file_id=file_id, deleted=str(Path(files.url, file_id)))
+    rig.enqueue(2 * rig.size, processor="scratch")
+    rig.settle()
+    state = rig.state()
+    for task_id in never:
+        fields = state.hashes[task_id]
+        assert (fields["status"], fields["error_type"], fields["attempts"]) == ("failed", "FileNotFound", "1")
+        assert "never/stored.pdf" in fields["error"]
+        assert "was it deleted" in fields["error"]
+    assert {fields["status"] for task_id, fields in state.hashes.items() if task_id not in never} == {"completed"}
+    assert state.counters["failed"] == len(never)
+    rig.still_consumes()
+    return 6 * rig.size

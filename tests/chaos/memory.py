@@ -8,6 +8,7 @@ import pytest
 import redis
 
 from ocrq.errors import ServerError
+from ocrq.inspection.stranded import find
 from tests.servers import eventually
 
 if TYPE_CHECKING:
@@ -25,10 +26,10 @@ def _bounded(rig: Rig, policy: str) -> redis.Redis:
     return client
 
 
-def _flood(client: redis.Redis, keys: int) -> int:
+def _flood(client: redis.Redis, keys: int, first: int = 0) -> int:
     """Write that many cache entries of 1 kB with a lifetime; returns how many the server refused."""
     refused = 0
-    for start in range(0, keys, 100):
+    for start in range(first, first + keys, 100):
         pipeline = client.pipeline(transaction=False)
         for number in range(start, start + 100):
             pipeline.set(f"ocr:cache:file:{number}", "x" * 1000, ex=60)
@@ -82,3 +83,40 @@ def full(rig: Rig) -> int:
     rig.server.config(maxmemory="0")
     rig.still_consumes()
     return 20 * rig.size
+
+
+def evicted(rig: Rig) -> int:
+    """C17: the server itself evicts under allkeys-lru, hashes and lines alike: what is left is done or reported.
+
+    A task without its hash is quarantined when its turn comes; one without its line is found stranded and put back;
+    one that has lost both is gone, and only the server's own count of evicted keys tells of it.
+    """
+    rig.evicting = True
+    broker = rig.bench.queue.broker
+    keys, ids = broker.keys, rig.enqueue(150 * rig.size, seconds=0)
+    ids += rig.enqueue(150 * rig.size, seconds=0, priority=8)
+    hot = rig.random.choice([(), (keys.queue(),), (keys.priority(),), (keys.queue(), keys.priority())])
+    client = _bounded(rig, "allkeys-lru")
+    for first in range(0, 100_000, 500):
+        _flood(client, 500, first)
+        if hot:
+            client.touch(*hot)  # what somebody looks at stays
+        if len(rig.missing()) > 50 * rig.size:
+            break
+    rig.server.config(maxmemory="0")
+    before = rig.state()
+    rig.worker(processes=2)
+    eventually(lambda: not client.llen(keys.queue()) and not client.zcard(keys.priority()), "what is left is claimed")
+    eventually(lambda: not rig.state().held, "what is left is done")
+    state = rig.state()
+    stranded = {task_id for task_id, fields in state.hashes.items() if not state.places(task_id)}
+    found = find(broker)
+    assert {task.id for task in found.tasks} == stranded
+    assert not found.note
+    for task_id in stranded:
+        assert not before.places(task_id), "it was in a line, and is in none now"
+        assert broker.revive(task_id)
+    rig.give_up(task_id for task_id in ids if task_id not in before.hashes and not before.places(task_id))
+    rig.settle()
+    rig.still_consumes()
+    return int(client.info("stats")["evicted_keys"])

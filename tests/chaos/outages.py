@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tests.chaos.rig import Rig
 
 
-def _under(rig: Rig, trouble: Callable[[], AbstractContextManager[None]], seconds: float) -> int:
+def under(rig: Rig, trouble: Callable[[], AbstractContextManager[None]], seconds: float) -> int:
     """Begin and end the trouble, while two workers have work and while they wait for some."""
     workers = [rig.worker(processes=2), rig.worker()]
     for worker in workers:  # one that finds no server at its start ends at once, on purpose
@@ -44,7 +44,7 @@ def server_killed(rig: Rig) -> int:
         yield
         rig.server.start()
 
-    return _under(rig, down, 0.3)
+    return under(rig, down, 0.3)
 
 
 def frozen(rig: Rig) -> int:
@@ -56,7 +56,7 @@ def frozen(rig: Rig) -> int:
         yield
         rig.server.resume()
 
-    tries = _under(rig, ice, 5.5)
+    tries = under(rig, ice, 5.5)
     assert {fields["deliveries"] for fields in rig.state().hashes.values()} == {"1"}
     return tries
 
@@ -70,7 +70,7 @@ def demoted(rig: Rig) -> int:
         yield
         rig.server.client().replicaof("NO", "ONE")
 
-    return _under(rig, replica, 1.0)
+    return under(rig, replica, 1.0)
 
 
 def too_few_replicas(rig: Rig) -> int:
@@ -82,7 +82,7 @@ def too_few_replicas(rig: Rig) -> int:
         yield
         rig.server.config(min_replicas_to_write="0")
 
-    return _under(rig, alone, 1.0)
+    return under(rig, alone, 1.0)
 
 
 def disk_full(rig: Rig) -> int:
@@ -105,7 +105,7 @@ def disk_full(rig: Rig) -> int:
         place.rmdir()
         eventually(saved, "a snapshot succeeds")
 
-    return _under(rig, full, 1.0)
+    return under(rig, full, 1.0)
 
 
 def busy(rig: Rig) -> int:
@@ -124,7 +124,7 @@ def busy(rig: Rig) -> int:
         yield
         thread.join()
 
-    return _under(rig, looping, 0.5)
+    return under(rig, looping, 0.5)
 
 
 def new_password(rig: Rig) -> int:
@@ -138,7 +138,7 @@ def new_password(rig: Rig) -> int:
         yield
         admin.config_set("requirepass", "s3cret")
 
-    tries = _under(rig, rotated, 1.0)
+    tries = under(rig, rotated, 1.0)
     for worker in rig.bench._workers:
         assert "s3cret" not in worker.output()
         assert "another" not in worker.output()
@@ -157,7 +157,7 @@ def too_many_clients(rig: Rig) -> int:
         yield
         admin.config_set("maxclients", "1000")
 
-    return _under(rig, crowd, 1.0)
+    return under(rig, crowd, 1.0)
 
 
 def cut_again_and_again(rig: Rig) -> int:
@@ -180,7 +180,7 @@ def cut_again_and_again(rig: Rig) -> int:
         over.set()
         thread.join()
 
-    return _under(rig, storm, 1.0)
+    return under(rig, storm, 1.0)
 
 
 def emptied(rig: Rig) -> int:

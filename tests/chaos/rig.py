@@ -38,6 +38,7 @@ class Rig:
         self.accepted: list[str] = []
         self.gone: list[str] = []  #: accepted, and lost as the server's settings allow
         self.told: set[str] = set()  #: of these, what was reported to whom it concerns
+        self.others: list[LocalServer] = []  #: further servers, ended with the run
         self.evicting = False
         self.rolled_back = False  #: the server went back in time, so it hands out tokens a second time
         self._ids = 0
@@ -177,7 +178,8 @@ class Rig:
         if hasattr(self, "bench"):
             self.bench.close()
             self.bench.queue.broker.client.close()
-        self.server.dispose()
+        for server in (self.server, *self.others):
+            server.dispose()
 
     def _rests(self) -> bool:
         state = self.state()

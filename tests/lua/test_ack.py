@@ -130,14 +130,44 @@ def test_mean_goes_on_from_foreign_numbers(rig: Rig) -> None:
     assert rig.client.ttl(daily) > 0
 
 
-@pytest.mark.parametrize("junk", [{"tasks_completed": "-5"}, {"avg_processing_time": "x"}, {"tasks_completed": "x"}])
+def test_mean_beside_a_foreign_program(rig: Rig) -> None:
+    """The mean that another program sets between ours counts for all before; so does ours when it only counts on."""
+    daily = rig.keys.daily(utc_date(rig.now))
+    rig.running("a", "b", "c", "d")
+    rig.ack("a", took=1000)
+    rig.client.hset(daily, mapping={"tasks_completed": 45, "tasks_failed": 2, "avg_processing_time": 3500})
+    rig.ack("b", took=1000)
+    assert float(rig.client.hget(daily, "avg_processing_time")) == pytest.approx((45 * 3500 + 1000) / 46, abs=0.01)
+    rig.client.delete(daily)
+    rig.ack("c", took=100)
+    rig.client.hincrby(daily, "tasks_completed", 9)
+    rig.ack("d", took=100)
+    assert rig.client.hmget(daily, "tasks_completed", "avg_processing_time") == ["11", "100.000"]
+
+
+@pytest.mark.parametrize(
+    "junk",
+    [
+        {"tasks_completed": "-5"},
+        {"tasks_completed": "x"},
+        {"avg_processing_time": "x", "tasks_completed": 3},
+        {"avg_processing_time": "nan", "processing_ms": "nan", "tasks_completed": 3},
+        {"avg_processing_time": "-1", "processing_ms": "inf", "tasks_completed": 3},
+        {"avg_processing_time": "inf", "processing_ms": "inf", "tasks_completed": 3},
+    ],
+)
 def test_mean_survives_junk(rig: Rig, junk: dict[str, str]) -> None:
     """Numbers that are none stop no task and produce none."""
     daily = rig.keys.daily(utc_date(rig.now))
     rig.client.hset(daily, mapping=dict(junk))
     rig.running("a")
     assert rig.ack("a") == ["done"]
-    assert "nan" not in str(rig.client.hgetall(daily))
+    assert not {"nan", "inf", "-nan"} & {
+        rig.client.hget(daily, "avg_processing_time"),
+        rig.client.hget(daily, "processing_ms"),
+    }
+    if junk.get("tasks_completed") == 3:
+        assert rig.client.hmget(daily, "tasks_completed", "avg_processing_time") == ["4", "20.000"]
     assert "inf" not in str(rig.client.hgetall(daily))
 
 

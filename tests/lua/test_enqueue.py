@@ -14,7 +14,7 @@ def test_into_the_list(rig: Rig) -> None:
     """Without a score a task goes to the list's tail, and hash, counters and nothing else appear."""
     rig.place("before")
     assert rig.enqueue("a", "b", user_id="u") == [True, True]
-    hash_ = {"status": "pending", "created_at": rig.near(), "attempts": "0", "user_id": "u"}
+    hash_ = {"status": "pending", "created_at": rig.near(), "attempts": "0", "deliveries": "0", "user_id": "u"}
     assert rig.snapshot() == {
         "task:queue": ("list", ["b", "a", "before"], False),
         "task:data:a": ("hash", hash_, False),
@@ -40,7 +40,11 @@ def test_for_later(rig: Rig, due: str, offset: float) -> None:
     assert rig.enqueue("a", due=due) == [True]
     assert rig.snapshot() == {
         "task:scheduled": ("zset", {"a": rig.near(offset)}, False),
-        "task:data:a": ("hash", {"status": "scheduled", "created_at": rig.near(), "attempts": "0"}, False),
+        "task:data:a": (
+            "hash",
+            {"status": "scheduled", "created_at": rig.near(), "attempts": "0", "deliveries": "0"},
+            False,
+        ),
         "stats:tasks:total": ("string", "1", False),
     }
 
@@ -97,7 +101,8 @@ def test_wrong_type(rig: Rig, name: str) -> None:
     """A declared key of another type refuses the call, names the key, and nothing has happened."""
     own = {"queue": rig.keys.queue("scans"), "priority": rig.keys.priority("scans")}
     key = own.get(name) or getattr(rig.keys, name)
-    rig.refuses_wrong_type(key, rig.transitions.enqueue("scans", [NewTask("a", "", "", []), NewTask("b", "8", "", [])]))
+    tasks = [NewTask("a", "", "", []), NewTask("b", "8", "", []), NewTask("c", "", "+60000", [])]
+    rig.refuses_wrong_type(key, rig.transitions.enqueue("scans", tasks))
 
 
 def test_broken_counters(rig: Rig) -> None:

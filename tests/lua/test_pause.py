@@ -80,5 +80,6 @@ def test_what_runs_goes_on(rig: Rig) -> None:
 def test_wrong_type(rig: Rig, script: str) -> None:
     """Something else under the key refuses the call, and nothing has happened."""
     rig.push("a")
+    rig.enqueue("b", due="+60000")
     claim = rig.transitions.claim(["default"], slot="s", nonce="n", count=1, fair_after=0, default_processor="")
     rig.refuses_wrong_type(rig.keys.paused, claim if script == "claim" else rig.transitions.promote())

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.every_server
 
 def died(rig: Rig, *running: str, alone: bool = True, slot: str = SLOT) -> list[Reaped]:
     """The process of the slot died while it ran these."""
-    more, reaped = rig.run(rig.transitions.reap_slot(slot, "signal 9", running, alone=alone))
+    more, reaped, _ = rig.run(rig.transitions.reap_slot(slot, "signal 9", running, alone=alone))
     assert not more
     return reaped
 
@@ -28,10 +28,9 @@ def test_expired(rig: Rig) -> None:
     rig.running("next", "a")
     rig.expire("a")
     before = rig.snapshot()
-    assert rig.run(rig.transitions.reap_expired()) == (
-        False,
-        [Reaped("a", "waiting", 1, "default", "p", "lease expired")],
-    )
+    more, reaped, next_ms = rig.run(rig.transitions.reap_expired())
+    assert (more, reaped) == (False, [Reaped("a", "waiting", 1, "default", "p", "lease expired")])
+    assert 0 < (next_ms or 0) <= 1000 * rig.settings.lease_seconds  # the other's
     after = rig.snapshot()
     fields = after["task:data:a"][1]
     entry = msgspec.json.decode(fields.pop("history"))
@@ -62,7 +61,7 @@ def test_again(rig: Rig) -> None:
     rig.run(rig.transitions.reap_expired())
     assert [task.id for task in died(rig, "b")] == ["b"]
     before = rig.snapshot()
-    assert rig.run(rig.transitions.reap_expired()) == (False, [])
+    assert rig.run(rig.transitions.reap_expired())[:2] == (False, [])
     assert died(rig, "b") == []
     assert rig.snapshot() == before
 
@@ -71,7 +70,7 @@ def test_nothing_has_expired(rig: Rig) -> None:
     """A lease that holds is not touched."""
     rig.running("a")
     before = rig.snapshot()
-    assert rig.run(rig.transitions.reap_expired()) == (False, [])
+    assert rig.run(rig.transitions.reap_expired())[:2] == (False, [])
     assert rig.snapshot() == before
 
 
@@ -170,10 +169,11 @@ def test_bounded(rig: Rig) -> None:
     rig.enqueue(*ids, processor="p")
     rig.claim(len(ids))
     rig.client.zadd(rig.keys.leases, dict.fromkeys(ids, 1))
-    more, reaped = rig.run(rig.transitions.reap_expired())
+    more, reaped, _ = rig.run(rig.transitions.reap_expired())
     assert (more, len(reaped)) == (True, BATCH)
-    more, reaped = rig.run(rig.transitions.reap_expired())
+    more, reaped, _ = rig.run(rig.transitions.reap_expired())
     assert (more, len(reaped)) == (False, 5)
+    assert rig.run(rig.transitions.reap_expired()).next_ms is None  # nothing is leased any more
     assert sorted(rig.waiting()) == ids
     assert rig.counter("pending") == len(ids)
 
@@ -206,3 +206,17 @@ def test_broken_counters(server: ServerHandle, namespace: str, rig: Rig) -> None
     with rig.broken_counters():
         assert [task.verdict for task in died(strict, "a")] == ["released", "dead"]
     strict.client.close()
+
+
+def test_a_living_process_gives_back_what_it_does_not_know(rig: Rig) -> None:
+    """What a server that went back in time believes the slot holds is given back untouched; what it has stays."""
+    rig.running("has", "settled")
+    forgotten = rig.transitions.reap_forgotten(SLOT, ["has"])
+    reason = "the server had forgotten that it was settled"
+    assert rig.run(forgotten).tasks == [Reaped("settled", "released", 0, "default", "p", reason)]
+    after = rig.snapshot()
+    assert (set(after["task:leases"][1]), set(after[f"worker:held:{SLOT}"][1])) == ({"has"}, {"", "has"})
+    assert after["task:data:settled"][1]["attempts"] == "0"
+    assert (rig.waiting(), rig.counter("pending")) == (["settled"], 1)
+    assert rig.run(forgotten)[:2] == (False, [])
+    assert rig.snapshot() == after

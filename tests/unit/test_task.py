@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from typing import Any
 
@@ -13,16 +14,16 @@ from ocrq.errors import UsageError
 from ocrq.task import (
     FIELDS,
     STATUSES,
+    AsyncTask,
     Task,
-    checked_task_id,
-    new_task_fields,
+    TaskRecord,
     read_count,
     read_number,
     read_object,
     read_status,
     read_time,
-    written_priority,
 )
+from ocrq.writing import checked_task_id, new_task_fields, written_priority
 
 #: What a server can hold: any bytes, read as UTF-8 with surrogates for what is none.
 TEXTS = st.one_of(
@@ -38,7 +39,7 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
     max_leaves=10,
 )
-PROPERTIES = [name for name, value in vars(Task).items() if isinstance(value, property)]
+PROPERTIES = [name for name, value in vars(TaskRecord).items() if isinstance(value, property)]
 
 
 @given(st.dictionaries(st.sampled_from(sorted(FIELDS)) | TEXTS, TEXTS))
@@ -153,9 +154,7 @@ def written(**options: Any) -> dict[str, str]:
         "file_id": "",
         "payload": {},
     }
-    flat = new_task_fields(max_payload_bytes=10**6, **{**given_, **options})
-    texts = [value.decode() if isinstance(value, bytes) else value for value in flat]
-    return dict(zip(texts[::2], texts[1::2], strict=True))
+    return new_task_fields(max_payload_bytes=10**6, **{**given_, **options})
 
 
 def test_only_what_is_given_is_written() -> None:
@@ -230,9 +229,14 @@ def test_no_task_ids(task_id: Any) -> None:
         checked_task_id(task_id)
 
 
-@pytest.mark.parametrize("verb", ["refresh", "wait", "result", "cancel", "retry", "open"])
+VERBS = {"refresh": (), "wait": (), "result": (), "cancel": (), "retry": (), "open": (), "set_priority": (8,)}
+
+
+@pytest.mark.parametrize("verb", VERBS)
 def test_without_a_connection(verb: str) -> None:
     """A task made by hand says how to get one that is connected; its progress goes nowhere."""
     with pytest.raises(UsageError, match=f"cannot {verb}"):
-        getattr(Task("id", {}), verb)()
+        getattr(Task("id", {}), verb)(*VERBS[verb])
+    with pytest.raises(UsageError, match=f"cannot {verb}"):
+        asyncio.run(getattr(AsyncTask("id", {}), verb)(*VERBS[verb]))
     Task("id", {}).progress(0.5)

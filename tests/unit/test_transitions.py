@@ -50,8 +50,16 @@ def test_claim() -> None:
     assert sent["rest"] == ["default", "q"]
     assert (sent["held"], sent["lease_ms"], sent["fairness"], sent["count"]) == ("ns:worker:held:s", 2500, 7, 3)
     assert sent["max_hash_bytes"] > SETTINGS.max_payload_bytes
-    claim = call.read([1000, 1, 4, [["a", "12", ["status", "x", "status", "processing"]]], [["b", "no hash"]]])
-    assert claim.tasks == [Claimed("a", 12, {"status": "processing"})]
+    claim = call.read([1000, 1, 4, "99", [["a", "12", "3", ["status", "pending", "x", "y"]]], [["b", "no hash"]]])
+    fields = {
+        "status": "processing",
+        "worker_id": "s",
+        "started_at": "99",
+        "attempts": "3",
+        "deliveries": "12",
+        "x": "y",
+    }
+    assert claim.tasks == [Claimed("a", 12, fields)]
     assert (claim.now_ms, claim.more, claim.fair_after, claim.notes) == (1000, True, 4, [("b", "no hash")])
 
 
@@ -92,7 +100,8 @@ def test_the_others() -> None:
     slot = MADE.reap_slot("s", "signal 9", ["a"], alone=True)
     assert (arguments(slot)["alone"], arguments(slot)["rest"], arguments(slot)["max_crashes"]) == (1, ["a"], 4)
     row = ["a", "dead", 3, "q", "p", "r"]
-    assert slot.read([1, [row]]) == (True, [Reaped("a", "dead", 3, "q", "p", "r")])
+    assert slot.read([1, [row], -1]) == (True, [Reaped("a", "dead", 3, "q", "p", "r")], None)
+    assert slot.read([0, [], 5]).next_ms == 5
     assert arguments(MADE.reap_expired())["slot"] == ""
     report = Progress("a", 1, 0.5, "t", b"{", "u")
     assert arguments(MADE.progress([report]))["rest"] == ["a", 1, 0.5, "t", b"{", "u"]

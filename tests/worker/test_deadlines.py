@@ -48,6 +48,14 @@ def test_the_soft_deadline_reaches_concurrent_handlers(bench: Bench) -> None:
     assert not worker.lines("died")
 
 
+def test_the_soft_deadline_reaches_handlers_in_threads(bench: Bench) -> None:
+    """With -c a sync handler runs in a thread: SoftTimeout is raised in it, and it does not run on unseen."""
+    bench.worker("-c", "4", modules=("tests.worker.patient_handlers",))
+    task = bench.queue.enqueue("soft-thread")
+    assert task.wait(10).error_type == "SoftTimeout"
+    assert [event["by"] for event in bench.events("interrupted")] == ["SoftTimeout"]
+
+
 def test_children_are_recycled_by_tasks_and_by_memory(bench: Bench) -> None:
     """Neither burns an attempt or loses a task."""
     tasks = bench.queue.enqueue_many([("quick", {}) for _ in range(12)])

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import time
+from pathlib import Path
 
+import pytest
+
+from ocrq.worker.board import BUSY, IDLE, Board
+from ocrq.worker.keeper import STUCK_SECONDS, works
 from tests.worker.harness import Bench, eventually
 
 
@@ -26,6 +32,37 @@ def test_a_cancelled_task_is_stopped_at_once(bench: Bench) -> None:
     assert task.cancel()
     assert bench.queue.enqueue("quick").wait(10).status == "completed"
     assert time.monotonic() - cancelled < 1.5
+
+
+@pytest.mark.parametrize("processor", ["patient-async", "patient-thread"])
+def test_one_of_several_is_cancelled_alone(bench: Bench, processor: str) -> None:
+    """Of tasks that run together in one process the cancelled one is told to stop, the others go on."""
+    worker = bench.worker("-c", "4", modules=("tests.worker.patient_handlers",))
+    cancelled, other = bench.queue.enqueue(processor), bench.queue.enqueue("quick-async", seconds=3)
+    bench.started(cancelled)
+    bench.started(other)
+    assert cancelled.cancel()
+    eventually(lambda: [event["id"] for event in bench.events("interrupted")] == [cancelled.id], "the end of it", 5)
+    assert other.wait(10).deliveries == 1
+    assert cancelled.refresh().last_status == "cancelled"
+    assert "died" not in worker.output()
+
+
+def test_what_a_stopped_process_had_not_begun_is_not_kept_for_it(tmp_path: Path) -> None:
+    """Leases are renewed for what runs, and for a loop that turns, not for a process stopped before it began."""
+    board = Board.create(tmp_path, "w1", server="s", slots=1, entries=1)
+    (slot,) = board.slots
+    slot.renew()
+    assert not works(slot), "it claims nothing yet"
+    slot.beat(BUSY)
+    assert works(slot)
+    assert not works(slot, now=time.monotonic() + STUCK_SECONDS + 1), "its loop does not turn"
+    entry = slot.start("a", math.inf)
+    assert works(slot, now=time.monotonic() + 3600), "its handler may take long"
+    slot.finish(entry)
+    slot.beat(IDLE)
+    assert not works(slot), "it waits for the doorbell"
+    board.remove()
 
 
 def test_a_foreign_end_of_a_running_task_stands(bench: Bench) -> None:
