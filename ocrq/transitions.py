@@ -311,13 +311,11 @@ class Transitions:
 
     def reconcile(self) -> Call[list[tuple[str, str, str]]]:
         """Bring the counters to what can be known. Per counter that was changed: its name, its text before and now."""
-        lanes = {"queue": self.keys.queue(), "priority": self.keys.priority()}
-        return self._call("reconcile", _same, **lanes, limit=COUNT_SCAN)
+        return self._call("reconcile", _same, queue=self.keys.queue(), priority=self.keys.priority(), limit=COUNT_SCAN)
 
     def store(self, value: str, loading: str, token: str, text: bytes, lifetime_ms: int) -> Call[str]:
         """Put a loaded value (b"": none) into the cache and end the right to load it. Reply: done or lost."""
-        entry = {"value": value, "loading": loading, "lifetime_ms": lifetime_ms}
-        return self._call("store", _same, **entry, token=token, text=text)
+        return self._call("store", _same, value=value, loading=loading, token=token, text=text, lifetime_ms=lifetime_ms)
 
     def beat(self, worker_id: str, seconds: int, fields: Sequence[str]) -> Call[int]:
         """A worker's heartbeat; the reply is the number of workers alive."""
@@ -370,10 +368,11 @@ def _truths(reply: Any) -> list[bool]:
 
 def _read_claim(reply: Any, slot: str) -> Claim:
     now_ms, more, fair_after, started_at, claimed, notes = reply
-    tasks = []
-    for task_id, token, attempts, flat in claimed:
-        texts = iter(flat)
-        fields = dict(zip(texts, texts, strict=True))
+    tasks, at = [], 0
+    while at < len(claimed):
+        task_id, token, attempts, size = claimed[at : at + 4]
+        at += 4 + size
+        fields = dict(zip(claimed[at - size : at : 2], claimed[at - size + 1 : at : 2], strict=True))
         fields["status"], fields["worker_id"], fields["started_at"] = PROCESSING, slot, started_at
         fields["attempts"], fields["deliveries"] = attempts, token
         tasks.append(Claimed(task_id, int(token), fields))

@@ -27,6 +27,7 @@ from . import processes, trouble
 from .board import BUSY, IDLE, Slot
 from .executor import Executor, WorkerPort
 from .options import EXIT_CANNOT_START, EXIT_DONE, EXIT_RECYCLE, WorkerOptions
+from .outcome import Outcome
 from .settler import Settler
 
 IDLE_SECONDS = 5.0  #: an idle child's loop turns at least this often
@@ -36,6 +37,7 @@ MAX_BATCH = 100
 _TROUBLE_SECONDS = 1.0  #: pause after a refusal that trying again does not cure
 _MEMORY_CHECK_SECONDS = 0.5  #: after tasks so short that looking (10 us) would show, memory is looked at this often
 _SHORT_TASK = 0.002
+_GATHER_SECONDS = 0.001
 
 _log = logging.getLogger("ocrq.worker")
 
@@ -110,11 +112,7 @@ class _Child:
                 continue
             self._slot.beat(BUSY)
             began = time.monotonic()
-            outcome = self._executor.run(task)
-            if outcome is not None:
-                self._settler.settle(outcome)
-            else:
-                self._settler.forget(task)
+            self._settled(task, self._executor.run(task))
             took = time.monotonic() - began
             self._mean += (took - self._mean) * (0.5 if took > self._mean else 0.1)
             if self._is_worn_out(took):
@@ -152,44 +150,39 @@ class _Child:
 
     async def run_concurrently(self) -> int:
         loop = asyncio.get_running_loop()
-        running: set[asyncio.Task[None]] = set()
+        running: set[asyncio.Task[None] | None] = set()
         freed = asyncio.Event()
+        most = self._options.concurrency
         worn_out = False
 
-        def over(finished: asyncio.Task[None]) -> None:
-            running.discard(finished)
-            freed.set()
+        async def run_one(task: Task) -> None:
+            try:
+                self._settled(task, await self._executor.run_async(task, threads))
+                self._done += 1
+            finally:
+                running.discard(asyncio.current_task())
+                freed.set()
 
-        with ThreadPoolExecutor(1, "link") as link_thread, ThreadPoolExecutor(self._options.concurrency) as threads:
+        with ThreadPoolExecutor(1, "link") as link_thread, ThreadPoolExecutor(most) as threads:
             while not self._stop.is_set and not worn_out:
-                room = self._options.concurrency - len(running)
+                room = most - len(running)
                 if room > 0:
                     if not await loop.run_in_executor(link_thread, self._claim_some, room, bool(running)):
                         break
                     while self._settler.buffer:
-                        task = self._settler.buffer.popleft()
-                        execution = loop.create_task(self._run_one(task, threads))
-                        running.add(execution)
-                        execution.add_done_callback(over)
+                        running.add(loop.create_task(run_one(self._settler.buffer.popleft())))
                     worn_out = self._is_worn_out(0.0)
-                if running:
+                if len(running) >= most:
                     freed.clear()
-                    if len(running) >= self._options.concurrency:
-                        await freed.wait()
-                    else:
-                        await asyncio.sleep(0)
+                    await freed.wait()
+                    if len(running) > 0.9 * most > 9:
+                        await asyncio.sleep(_GATHER_SECONDS)  # one by one they end; ask for several at a time
+                elif running:
+                    await asyncio.sleep(0)
             while running:
                 freed.clear()
                 await freed.wait()
         return self._leave(EXIT_RECYCLE if worn_out else EXIT_DONE)
-
-    async def _run_one(self, task: Task, threads: ThreadPoolExecutor) -> None:
-        outcome = await self._executor.run_async(task, threads)
-        self._done += 1
-        if outcome is not None:
-            self._settler.settle(outcome)
-        else:
-            self._settler.forget(task)
 
     def _claim_some(self, room: int, others_run: bool) -> bool:
         """Like `_claim_more`, on the link's thread; waits briefly when other tasks run meanwhile."""
@@ -225,6 +218,12 @@ class _Child:
             if self._link.wait(IDLE_SECONDS, (self._stop.descriptor,)):
                 break
             self._slot.beat(IDLE)
+
+    def _settled(self, task: Task, outcome: Outcome | None) -> None:
+        if outcome is not None:
+            self._settler.settle(outcome)
+        else:
+            self._settler.forget(task)
 
     def _load(self, name: str) -> None:
         """Make a processor ready before the first claim."""

@@ -26,7 +26,7 @@ from ..errors import OcrqError, PermissionDenied
 from ..keys import WORKER_SECONDS, Keys
 from ..link import Link
 from ..session_transitions import SessionTransitions
-from ..transitions import Call, Extended, Promoted, Reap, Reaped, Tidied, Transitions
+from ..transitions import BATCH, Call, Extended, Promoted, Reap, Reaped, Tidied, Transitions
 from . import processes, trouble
 from .board import BUSY, GONE, Board, Slot, orphans, same_boot
 from .health import ProbeFile
@@ -154,7 +154,8 @@ class _Keeper:
             self._describe(now)
         if now >= self._next_look and not self._parting:
             self._next_look = now + (self._lookout.seconds or 0.0)
-            self._lookout.turn()
+            if self._lookout.turn():
+                self._next_reap = now
 
     # -- duties ------------------------------------------------------------------------------------------------
 
@@ -180,7 +181,11 @@ class _Keeper:
             self._tell({"stop": slot_id, "task": task_id, "why": "cancelled"})
         at_least = ARMED_AT_LEAST if self._link.rings else PROMOTE_AT_LEAST
         wait = at_least if promoted.next_ms is None else promoted.next_ms / 1000
-        self._next_promotion = now + min(max(wait, PROMOTE_AT_MOST), at_least)
+        if promoted.promoted >= BATCH:  # there are more; each step is short, so claims come between
+            wait = 0.0
+        else:
+            wait = min(max(wait, PROMOTE_AT_MOST), at_least)
+        self._next_promotion = now + wait
         if promoted.promoted or promoted.repaired:
             logs.transition(_log, "promoted", level=logging.DEBUG, tasks=promoted.promoted, repaired=promoted.repaired)
 

@@ -66,24 +66,25 @@ class Lookout:
         self._broker: Broker | None = None
         self._walk: Walk | None = None
 
-    def turn(self) -> None:
-        """Look at one page. Raises OcrqError."""
+    def turn(self) -> bool:
+        """Look at one page; True when there is something to reap now. Raises OcrqError."""
         if self._broker is None:  # a connection of its own, and only where it is wanted
             options = self._options
             client = connection.client(options.url, namespace=options.settings.namespace)
             self._broker = Broker(client, options.settings, url=options.url)
-        self._broker.perform(self._look(self._broker))
+        return self._broker.perform(self._look(self._broker))
 
-    def _look(self, broker: Broker) -> Steps[None]:
+    def _look(self, broker: Broker) -> Steps[bool]:
         if not (yield from self._has_the_watch(broker)):
             self._walk = None
-            return
+            return False
         if self._walk is None or self._walk.over:
             self._suspects.next_round()
             self._walk = Walk(broker.keys, most_waiting=CANCEL_SCAN)
         found = yield from self._walk.turn()
         seconds, micros = yield ("TIME",)
         due = self._suspects.due(found, float(seconds) + float(micros) / 1e6)
+        leased = False
         for start in range(0, len(due), BATCH):
             batch = due[start : start + BATCH]
             verdicts = yield broker.transitions.salvage(batch)
@@ -98,6 +99,8 @@ class Lookout:
                         processor=task.processor,
                         reason=why(task),
                     )
+            leased = leased or "lease" in verdicts
+        return leased
 
     def _has_the_watch(self, broker: Broker) -> Steps[bool]:
         key, me = broker.keys.watch, self._options.worker_id

@@ -50,7 +50,7 @@ def test_claim() -> None:
     assert sent["rest"] == ["default", "q"]
     assert (sent["held"], sent["lease_ms"], sent["fairness"], sent["count"]) == ("ns:worker:held:s", 2500, 7, 3)
     assert sent["max_hash_bytes"] > SETTINGS.max_payload_bytes
-    claim = call.read([1000, 1, 4, "99", [["a", "12", "3", ["status", "pending", "x", "y"]]], [["b", "no hash"]]])
+    claim = call.read([1000, 1, 4, "99", ["a", "12", "3", 4, "status", "pending", "x", "y"], [["b", "no hash"]]])
     fields = {
         "status": "processing",
         "worker_id": "s",
