@@ -12,7 +12,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo test chaos coverage lint format types contracts check build clean
+.PHONY: help venv demo test chaos bench coverage lint format types contracts check build clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ RUNS ?= 3
 SEED ?= 1
 chaos: $(VENV)/.dev  ## try to lose a task, RUNS times from SEED on, and write docs/reliability.md
 	@$(BIN)/python -m tests.chaos --runs $(RUNS) --seed $(SEED) --report
+
+bench: $(VENV)/.dev  ## compare ocrq with its peers, some 20 minutes; write docs/benchmarks.md (ARGS=--quick for a look)
+	@$(BIN)/python -m benchmarks $(ARGS)
 
 coverage: $(VENV)/.dev  ## run all tests and show which lines they miss
 	@$(BIN)/coverage erase

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .errors import LimitExceeded as LimitExceeded
     from .errors import NotDurable as NotDurable
     from .errors import OcrqError as OcrqError
+    from .errors import PartlyDone as PartlyDone
     from .errors import PermanentError as PermanentError
     from .errors import PermissionDenied as PermissionDenied
     from .errors import ResultExpired as ResultExpired
@@ -56,8 +57,8 @@ _HOMES = {
     "engine": ("Engine",),
     "errors": (
         "CorruptDocument DocumentError EmptyDocument EncryptedDocument FileNotFound LeaseLost LimitExceeded NotDurable "
-        "OcrqError PermanentError PermissionDenied ResultExpired ServerError ServerUnreachable SoftTimeout TaskFailed "
-        "TaskNotFound UnknownProcessor UnsupportedDocument UsageError WaitTimeout"
+        "OcrqError PartlyDone PermanentError PermissionDenied ResultExpired ServerError ServerUnreachable SoftTimeout "
+        "TaskFailed TaskNotFound UnknownProcessor UnsupportedDocument UsageError WaitTimeout"
     ).split(),
     "files": ("FileStore",),
     "notifications": ("Missed", "Notification", "Notifications"),

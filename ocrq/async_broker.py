@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import redis
 
-from .broker import LISTEN_SECONDS, as_text, heard, is_confirmation, not_listening, routed, said
-from .connection import translate
+from .broker import LISTEN_SECONDS, TROUBLES, as_text, heard, is_confirmation, not_listening, routed, said
+from .connection import guarded, translate
 from .keys import Keys
 from .operation import OnLoop, Steps
 from .settings import Settings
@@ -74,7 +74,7 @@ class AsyncBroker(OnLoop):
         """What is awaited, errors translated."""
         try:
             answer = await reply
-        except (redis.RedisError, OSError) as error:
+        except TROUBLES as error:
             raise translate(error, self.url) from error
         return answer if self._replies_are_text else as_text(answer)
 
@@ -83,11 +83,13 @@ class AsyncBroker(OnLoop):
 
     async def _together(self, batch: Batch) -> list[Any]:
         async with self.client.pipeline(transaction=batch.atomic) as pipeline:
-            for command in batch.commands:
-                pipeline.execute_command(*command)
+            with guarded(self.url):
+                for command in batch.commands:
+                    pipeline.execute_command(*command)
             return said(await self._send(pipeline.execute(raise_on_error=batch.atomic and batch.raises)), self.url)
 
     async def _listen(self, step: Listen) -> Any:
+        await self._send(self.client.initialize())  # a cluster's subscriptions do not look for its nodes themselves
         pubsub = self.client.pubsub()
         try:
             if step.channels:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import redis
 
-from .connection import redact, translate
+from .connection import guarded, redact, translate
 from .errors import ServerUnreachable, TaskNotFound
 from .keys import Keys, checked_queue
 from .operation import Blocking, Steps
@@ -24,6 +24,9 @@ T = TypeVar("T")
 LISTEN_SECONDS = 5.0  #: how long a subscription may take to be confirmed
 #: Commands that name no key: on a cluster they go to the node that has the namespace.
 KEYLESS = frozenset(("SCAN", "INFO", "CONFIG", "TIME", "MEMORY", "DBSIZE", "ACL", "COMMAND"))
+
+
+TROUBLES = (redis.RedisError, redis.exceptions.RedisClusterException, OSError)  #: the second is none of the first
 
 
 class Broker(Blocking):
@@ -57,7 +60,7 @@ class Broker(Blocking):
         """Any client call, its errors translated."""
         try:
             reply = command(*arguments)
-        except (redis.RedisError, OSError) as error:
+        except TROUBLES as error:
             raise translate(error, self.url) from error
         return reply if self._replies_are_text else as_text(reply)
 
@@ -138,8 +141,9 @@ class Broker(Blocking):
 
     def _together(self, batch: Batch) -> list[Any]:
         pipeline = self.client.pipeline(transaction=batch.atomic)
-        for command in batch.commands:
-            pipeline.execute_command(*command)
+        with guarded(self.url):  # a cluster's may refuse a command here
+            for command in batch.commands:
+                pipeline.execute_command(*command)
         return said(self.send(pipeline.execute, batch.atomic and batch.raises), self.url)
 
     def _listen(self, step: Listen) -> Any:

@@ -6,7 +6,7 @@ that connection has written. docs/durability.md says what each level can lose.
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal, cast
 
 from .errors import OcrqError, ServerError, UsageError
 from .keys import Keys
@@ -14,7 +14,6 @@ from .operation import Steps
 from .steps import Batch, Command
 from .transitions import Call
 
-T = TypeVar("T")
 Durability = Literal["async", "replicated", "fsync"]
 LEVELS = ("async", "replicated", "fsync")
 CONFIRM_MS = 2000  #: how long a confirmation may take; below the 5 s that a connection waits for any answer
@@ -46,8 +45,8 @@ def check_server(level: Durability, *, on_cluster: bool) -> Steps[None]:
             raise ServerError("durability 'fsync' needs an append-only file; set appendonly yes on the server")
 
 
-def put(call: Call[T], level: Durability, keys: Keys) -> Steps[tuple[T, str]]:
-    """The reply, and why it is not confirmed to be as safe as asked for ("": it is).
+def put(call: Call[list[bool]], level: Durability, keys: Keys) -> Steps[tuple[list[bool], str]]:
+    """Per task whether it was created, and why that is not confirmed to be as safe as asked for ("": it is).
 
     Raises what the call alone would raise.
     """
@@ -55,7 +54,8 @@ def put(call: Call[T], level: Durability, keys: Keys) -> Steps[tuple[T, str]]:
     reply, *confirmed = yield Batch((call.whole, *confirmation(level, keys)))
     if isinstance(reply, OcrqError):
         raise reply
-    return call.read(reply), doubt(level, confirmed)
+    created = call.read(reply)
+    return created, doubt(level, confirmed[any(created) :])  # having written by itself, it needs no further write
 
 
 def confirmation(level: Durability, keys: Keys) -> tuple[Command, ...]:

@@ -116,11 +116,17 @@ def translate(error: Exception, url: str) -> OcrqError:
     if names & {"TimeoutError", "ConnectionError"} or isinstance(error, OSError):
         return ServerUnreachable(f"cannot reach {where}: {_cause(error, said)}", maybe_done=sent)
     if names & {"RedisClusterException", "ClusterError"}:
-        return ServerUnreachable(
-            f"cannot use {where} as a cluster: {said}; is every node up and cluster-enabled?",
-            maybe_done="ClusterError" in names,
-        )
+        return _of_cluster(names, where, said)
     return _UNKNOWN.kind(f"{where} {_UNKNOWN.meaning}: {said}; {_UNKNOWN.cure}")
+
+
+def _of_cluster(names: frozenset[str], where: str, said: str) -> ServerError:
+    if "CrossSlotTransactionError" in names:
+        return ServerError(f"{where} refused a transaction: {said}; name your keys as the namespace, '{{ocr}}:orders'")
+    return ServerUnreachable(
+        f"cannot use {where} as a cluster: {said}; is every node up and cluster-enabled?",
+        maybe_done="ClusterError" in names,
+    )
 
 
 def is_transient(error: BaseException) -> bool:

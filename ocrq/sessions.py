@@ -182,7 +182,6 @@ class Sessions(Face):
         if not stored_as:
             return None
         text = token.token if isinstance(token, Session) else token
-        session = None
         seen = yield self._calls.look(stored_as)
         for _ in range(TRIES):
             session = read_session(seen.text, token=text, stored_as=stored_as)
@@ -197,7 +196,7 @@ class Sessions(Face):
                 seen = yield self._renewal(session, seen)
             else:
                 return session
-        return session
+        return read_session(seen.text, token=text, stored_as=stored_as)
 
     def _renewal(self, session: Session, seen: Renewed) -> Call[Renewed]:
         """The call that uses the session, provided that it is still as it was seen."""

@@ -83,15 +83,19 @@ class Statistics(Face):
 
         `pending` becomes the number of elements in all queues. `total`, `completed` and `failed` are raised to what
         must at least be true by the tasks and the daily hashes there are, and never lowered; all this in one step.
-        `users_active` becomes the number of users with a session that may be used, after a look at every session.
+        `users_active` becomes the number of users with a session that may be used, after a look at every session; a
+        server's user who may not see sessions, as the one for workers, leaves it alone.
         """
         changed = yield self.transitions.reconcile()
         users = yield from self._recount_users()
         return [*(Recount(name, _whole(text), int(now)) for name, text, now in changed), *users]
 
     def _recount_users(self) -> Steps[list[Recount]]:
-        before = _whole((yield ("GET", self.keys.users_active)))
-        after = yield from Sessions.reconcile.steps(Sessions(settings=self.settings))
+        try:
+            before = _whole((yield ("GET", self.keys.users_active)))
+            after = yield from Sessions.reconcile.steps(Sessions(settings=self.settings))
+        except PermissionDenied:
+            return []
         return [Recount("users_active", before, after)] if after != (before or 0) else []
 
     def _days(self, dates: Sequence[date]) -> Steps[list[Day]]:

@@ -27,7 +27,7 @@ FIELDS = (
     "status processor queue priority attempts deliveries worker_id user_id file_id created_at started_at error_type "
     "error"
 ).split()
-_OPEN = frozenset((PENDING, SCHEDULED, PROCESSING, "queued"))
+OPEN = frozenset((PENDING, SCHEDULED, PROCESSING, "queued"))
 
 
 class Walk:
@@ -132,7 +132,7 @@ def _task(task_id: str, values: Any) -> Task | None:
 
 def _is_open(task: Task) -> bool:
     """Whether it says that it waits or runs; a status that is none of ours is its own program's business."""
-    return task.fields.get("status") in _OPEN
+    return task.fields.get("status") in OPEN
 
 
 def _scores(keys: Keys, task: Task) -> list[Command]:

@@ -2,15 +2,11 @@
 //
 //   npm install
 //   REDIS_URL=redis://localhost:6379 node producer.mjs PROCESSOR [FILE_ID]
-//
-// Works with the embedded server too: REDIS_URL is then the unix:// URL that `ocrq server --status` shows.
 import { randomUUID } from 'node:crypto';
-import { createClient } from 'redis';
+import { connect } from './connect.mjs';
 
 const [processor, fileId = ''] = process.argv.slice(2);
-const url = process.env.REDIS_URL ?? 'redis://localhost:6379';
-const where = url.startsWith('unix://') ? { socket: { path: decodeURIComponent(url.slice(7)) } } : { url };
-const client = await createClient(where).connect();
+const client = await connect();
 const subscriber = await client.duplicate().connect();
 
 const taskId = randomUUID();

@@ -154,12 +154,18 @@ class _Run:
                 )
                 for priority in (None, 8)
             )
-            self._say(f"tasks of {plan.task_ms:g} ms")
-            seconds = min(WORK_SECONDS, plan.seconds * _SHARES["work"] / 3)
-            report.work = workloads.work(probes, worker, plan.task_ms, seconds=seconds, until=self._end)
             self._say("drain")
             count = len(ids) + len(more)
             report.drain = workloads.drain(backlog, worker, count, self._until("drain"))
+            self._say(f"tasks of {plan.task_ms:g} ms")
+            report.work = workloads.work(
+                probes,
+                worker,
+                plan.task_ms,
+                seconds=min(WORK_SECONDS, plan.seconds * _SHARES["work"] / 3),
+                until=self._until("work"),
+                end=self._end,
+            )
 
     def _measure_pages(self, queue: Queue) -> None:
         plan = self._plan

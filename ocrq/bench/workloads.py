@@ -25,7 +25,7 @@ _GAP_SECONDS = (0.015, 0.030)  #: between two tasks of `latency`, so that the wo
 _PAYLOAD: dict[str, Any] = {"file_id": "document.png", "user_id": "u1", "language": "en"}
 
 
-class OutOfTime(Exception):  # noqa: N818  # it is the end of a run, which has measured something all the same
+class OutOfTime(Exception):  # it is the end of a run, which has measured something all the same
     """The time is up, says which workload."""
 
 
@@ -107,7 +107,7 @@ def latency(
 
 
 def drain(queue: Queue, worker: BenchWorker, count: int, until: float) -> Rate:
-    """What waits in a paused queue, from its resumption on."""
+    """What waits in a paused queue, from its resumption on; it is paused again afterwards."""
     done = _counter(queue.broker)
     before = done()
     queue.broker.resume(queues=[queue.name])
@@ -115,21 +115,28 @@ def drain(queue: Queue, worker: BenchWorker, count: int, until: float) -> Rate:
     while (ended := done() - before) < count and time.monotonic() < until:
         worker.check()
         time.sleep(_POLL_SECONDS)
-    return Rate.of(ended, time.monotonic() - started)
+    took = time.monotonic() - started
+    queue.broker.pause(queues=[queue.name])  # what could not be done in time must not disturb what comes next
+    if not ended:
+        raise OutOfTime("the drain")
+    return Rate.of(ended, took)
 
 
-def work(queue: Queue, worker: BenchWorker, task_ms: float, *, seconds: float, until: float) -> Work:
-    """About so many seconds of work in tasks of that length and as many without ocrq, in turn: machines are noisy."""
+def work(queue: Queue, worker: BenchWorker, task_ms: float, *, seconds: float, until: float, end: float) -> Work:
+    """About so many seconds of work in tasks of that length and as many without ocrq, in turn: machines are noisy.
+
+    No further turn begins after `until`; one that is not over at `end` raises OutOfTime.
+    """
     processes = queue.settings.process_count
     times = max(1, min(CHUNK // processes, int(seconds / _ROUNDS * 1000 / task_ms)))
-    _worked(queue, worker, task_ms, 2 * processes, until)  # the worker finds out how long they are
-    rounds = [
-        (_worked(queue, worker, task_ms, processes * times, until), bare(task_ms, times=times, processes=processes))
-        for _ in range(_ROUNDS)
-    ]
-    count, took = _ROUNDS * processes * times, sum(took for took, _ in rounds)
+    _worked(queue, worker, task_ms, 2 * processes, end)  # the worker finds out how long they are
+    rounds: list[tuple[float, float]] = []
+    while len(rounds) < _ROUNDS and (not rounds or time.monotonic() < until):
+        took = _worked(queue, worker, task_ms, processes * times, end)
+        rounds.append((took, bare(task_ms, times=times, processes=processes)))
+    count, seconds = len(rounds) * processes * times, sum(took for took, _ in rounds)
     overhead = statistics.median(took / alone for took, alone in rounds) - 1
-    return Work(count, task_ms, took, count / took, sum(alone for _, alone in rounds), overhead)
+    return Work(count, task_ms, seconds, count / seconds, sum(alone for _, alone in rounds), overhead)
 
 
 def _worked(queue: Queue, worker: BenchWorker, task_ms: float, count: int, until: float) -> float:

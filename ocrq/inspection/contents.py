@@ -34,6 +34,12 @@ class Seen:
         """The key as it may be shown."""
         return shown(self.key, secret_from=len(self.key) - len(self.rest) if self.entry.lets_in else 0)
 
+    def status(self, answer: Any) -> str | None:
+        """The status that the answer to `Examiner.question` has, of a task's hash."""
+        if not self.typed or not isinstance(answer, (list, tuple)):
+            return None
+        return dict(zip((item.name for item in _asked(self.entry)), answer, strict=True)).get("status")
+
     @property
     def typed(self) -> bool:
         """Whether it has the type that it should have."""

@@ -23,7 +23,8 @@ from pathlib import Path
 _MAGIC = b"ocrqbrd1"
 _HEADER = 1024  #: magic, length of JSON, JSON; at its end when the supervisor's and the keeper's loops last turned
 _SUPERVISOR_BEAT, _KEEPER_BEAT = 1008, 1016
-_SLOT_HEAD = struct.Struct("=IIIId")  # pid, generation, state, tasks that were to be stopped so far, beat
+# pid, generation, state, tasks that were to be stopped so far, beat, failed starts before this one
+_SLOT_HEAD = struct.Struct("=IIIIdQ")
 _BEAT = struct.Struct("=d")
 _ENTRY = struct.Struct("=ddHH")  # deadline, started, length of id, whether to stop; the id follows
 _MAX_ID = 512
@@ -184,11 +185,11 @@ class Slot:
 
     # -- written by the supervisor -----------------------------------------------------------------------------
 
-    def renew(self) -> str:
-        """Clear the place for a new process and return its slot id."""
+    def renew(self, failed_starts: int = 0) -> str:
+        """Clear the place for a new process and return its slot id; so many before it ended right after their start."""
         generation = self.generation + 1
         self._memory[self._base : self._base + _slot_size(self._entries)] = bytes(_slot_size(self._entries))
-        _SLOT_HEAD.pack_into(self._memory, self._base, 0, generation, STARTING, 0, time.monotonic())
+        _SLOT_HEAD.pack_into(self._memory, self._base, 0, generation, STARTING, 0, time.monotonic(), failed_starts)
         return self.slot_id
 
     def set_pid(self, pid: int) -> None:
@@ -254,6 +255,11 @@ class Slot:
         return int(self._head()[2])
 
     @property
+    def failed_starts(self) -> int:
+        """How many processes in a row ended here right after their start."""
+        return int(self._head()[5])
+
+    @property
     def stops_asked(self) -> int:
         """How often the process was asked to give up a task: cheap to look at, unlike the tasks."""
         return int(self._head()[3])
@@ -279,7 +285,7 @@ class Slot:
         text = bytes(self._memory[end : end + min(length, _MAX_ID)]).decode("utf-8", "surrogateescape")
         return Running(text, started, deadline, bool(stop))
 
-    def _head(self) -> tuple[int, int, int, int, float]:
+    def _head(self) -> tuple[int, int, int, int, float, int]:
         return _SLOT_HEAD.unpack_from(self._memory, self._base)
 
     def _entry(self, entry: int) -> int:

@@ -17,6 +17,7 @@ from .board import GONE, STARTING, Board, same_boot
 
 MAX_AGE = 30.0  #: seconds after which a loop that has not turned counts as stuck
 START_SECONDS = 300.0  #: a process may take so long to import its handlers and load its models
+_FAILED_STARTS = 5  #: that many processes in a row are no accident
 _LATE_SECONDS = 5.0  #: the supervisor has this long to end a process whose task is past its deadline
 _FORGET_SECONDS = 120.0  #: a worker that is gone for longer is nobody's concern while another lives
 
@@ -74,6 +75,9 @@ def troubles(board: Board, max_age: float = MAX_AGE) -> Iterator[str]:
         if now - beat > max_age:
             yield f"the {name}'s loop has not turned for {now - beat:.0f} s"
     for slot in board.slots:
+        if slot.state in (STARTING, GONE) and slot.failed_starts >= _FAILED_STARTS:
+            yield f"process {slot.slot_id}: {slot.failed_starts} in a row ended right after their start; see the log"
+            continue
         if not slot.generation or slot.state == GONE:
             continue
         running = list(slot.running())

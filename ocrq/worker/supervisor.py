@@ -121,7 +121,7 @@ class _Supervisor:
         theirs.close()
 
     def _start_child(self, place: _Place) -> None:
-        place.slot.renew()
+        place.slot.renew(place.failures)
         place.since, place.killed_for, place.blamed = time.monotonic(), "", None
         place.pid = self._fork(lambda: child.run(self._options, place.slot), close=self._keeper_end)
         place.slot.set_pid(place.pid)

@@ -17,7 +17,7 @@ from tests.chaos import report
 from tests.chaos.faults import FAULTS, Outcome, run
 
 
-def _one(name: str, seed: int, size: int, keep: Path | None) -> Outcome:
+def _one(name: str, seed: int, *, size: int, keep: Path | None) -> Outcome:
     with tempfile.TemporaryDirectory(prefix="ocrq-chaos-") as passing:
         folder = keep / f"{name}-{seed}" if keep else Path(passing)
         folder.mkdir(parents=True, exist_ok=True)
@@ -39,10 +39,10 @@ def main() -> int:
     parser.add_argument("--report", action="store_true", help="write docs/reliability.md")
     arguments = parser.parse_args()
     seeds = range(arguments.seed, arguments.seed + arguments.runs)
-    plan = [(name, seed) for seed in seeds for name in arguments.only or FAULTS]
+    plan = [(name, seed) for seed in seeds for name in arguments.only or FAULTS if not FAULTS[name].needs()]
     outcomes = []
     with ThreadPoolExecutor(arguments.parallel) as threads:
-        for outcome in threads.map(lambda item: _one(*item, arguments.size, arguments.keep), plan):
+        for outcome in threads.map(lambda item: _one(*item, size=arguments.size, keep=arguments.keep), plan):
             outcomes.append(outcome)
             verdict = "FAILED" if outcome.problems else "held"
             line = f"{verdict:<7} {outcome.name:<14} seed {outcome.seed}: {outcome.tries} tries, {outcome.tasks} tasks,"

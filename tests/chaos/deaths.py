@@ -149,8 +149,8 @@ def leaked(rig: Rig) -> int:
                     child.kill()
         new = [event["left"] for event in rig.bench.events("start") if event["id"] in ids]
         assert len(new) == 2
-        eventually(lambda new=new: all(ended(number) for number in new), f"all is gone that was left: {end}", 10)
-        left += new
+        left.extend(new)
+        eventually(lambda: all(ended(number) for number in left), f"all is gone that was left: {end}", 10)
         if end != "stopped":
             worker.stop()
     return len(left)

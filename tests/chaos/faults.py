@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
+
 from tests.chaos import (
     checker,
     clock,
@@ -145,9 +147,12 @@ def run(name: str, seed: int, folder: Path, size: int = 1, kind: str = "valkey")
         rig.start(**fault.options)
         try:
             tries = fault.strike(rig)
-        except AssertionError as error:
+        except (AssertionError, pytest.fail.Exception) as error:
             problems.append(f"{error}")
-        problems += rig.verify()
+        if not problems:  # after a run that stopped in its middle much would be wrong
+            problems += rig.verify()
+        if problems:
+            return Outcome(name, seed, tries, len(rig.accepted), 0, 0, time.monotonic() - began, problems, "")
         state = rig.state()
         lost = [task_id for task_id in rig.accepted if task_id not in state.hashes]
         reported = len(rig.told) + sum(task_id in state.reasons for task_id in lost)

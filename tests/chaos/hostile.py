@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ocrq.errors import ServerError
-from ocrq.transitions import Call
+from ocrq.transitions import NewTask
 from tests.servers import eventually
 
 if TYPE_CHECKING:
@@ -94,26 +94,25 @@ def wrong_types(rig: Rig) -> int:
     worker = rig.worker()
     rig.enqueue(1)
     rig.settle()
-    tries = 0
-    for key in (keys.queue(), keys.priority(), keys.leases, keys.scheduled, keys.quarantine, keys.dead):
+    broker, tries = rig.bench.queue.broker, 0
+    for key in (keys.queue(), keys.priority(), keys.scheduled, keys.leases, keys.quarantine, keys.dead):
         client.set(key, "foreign")  # all of them are empty now, so the key is not there
-        with pytest.raises(ServerError, match=r"OCRQTYPE|WRONGTYPE"):
-            rig.bench.queue.broker.run(_needs(rig, key))
         said = len(worker.output())
+        if key in (keys.queue(), keys.priority(), keys.scheduled):
+            score, due = "8" if key == keys.priority() else "", "+1" if key == keys.scheduled else ""
+            with pytest.raises(ServerError, match="OCRQTYPE"):
+                broker.enqueue("default", [NewTask("never", score, due, ("processor", "work"))])
+        else:  # these are needed to claim a task or to end it, and enqueue does not ask for them
+            rig.enqueue(1, failures=1)
+            with pytest.raises(ServerError, match="OCRQTYPE"):
+                broker.revive("never")
         _until_longer(worker, said)
         assert client.get(key) == "foreign"
         client.delete(key)
         rig.still_consumes()
         tries += 1
+    assert "never" not in rig.state().hashes
     return tries
-
-
-def _needs(rig: Rig, key: str) -> Call[Any]:
-    """A call that reads that key."""
-    transitions = rig.bench.queue.broker.transitions
-    if key == rig.bench.queue.broker.keys.dead:
-        return transitions.reap_expired()
-    return transitions.claim(["default"], slot="s", nonce="1", count=1, fair_after=9, default_processor="work")
 
 
 def _until_longer(worker: Worker, said: int) -> None:

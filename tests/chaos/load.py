@@ -76,6 +76,10 @@ class _Client(threading.Thread):
             self.link.wait(2.0)
 
 
+def _connected(herd: list[_Client], times: int) -> None:
+    eventually(lambda: all(client.link.connections >= times for client in herd), f"all connect, time {times}", 30)
+
+
 def _herd(rig: Rig, size: int) -> int:
     over = threading.Event()
     herd = [_Client(rig, number, over) for number in range(size)]
@@ -83,13 +87,13 @@ def _herd(rig: Rig, size: int) -> int:
         client.start()
     try:
         for round_ in range(1, 2 * rig.size + 1):
-            eventually(lambda n=round_: all(client.link.connections >= n for client in herd), "all are there", 30)
+            _connected(herd, round_)
             rig.enqueue_safely(size, "async")
             rig.server.kill()
             time.sleep(rig.random.random())
             rig.server.start()
             began = time.monotonic()
-            eventually(lambda n=round_ + 1: all(client.link.connections >= n for client in herd), "all are back", 30)
+            _connected(herd, round_ + 1)
             rig.settle()
             assert time.monotonic() - began < 20, "too long until all are back and the queue is empty"
             info: Any = rig.server.client().info("stats")

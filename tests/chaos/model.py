@@ -103,7 +103,7 @@ class Model:
                 break
         return claimed, aside
 
-    def holds(self, held: _Held) -> bool:
+    def holds(self, held: Held) -> bool:
         """Whether that lease is in force."""
         slot, task, token = held
         return task in self.held[slot] and self.tasks[task].token == token

@@ -24,7 +24,8 @@ at most once, is counted right, and that nothing is left over. Tasks that were e
 executes at least once and accepts one completion.
 
 *Tries* are strikes (kills, lost messages, refusals, ...); *tasks* those that producers were told are accepted; *lost*
-those of them that are nowhere any more, *reported* those lost that stand in quarantine with the reason.
+those of them that are nowhere any more, *reported* those lost that stand in quarantine with the reason, or whose
+producer was told. Where more was lost than reported, the server had not kept what it had confirmed: see below.
 
 """
 
@@ -35,18 +36,24 @@ _TAIL = """
   run again; `task.id` is the same each time.
 - **A task whose enqueue raised.** `ServerUnreachable.maybe_done` says when it may exist all the same; repeat the call
   with the same `task_id`.
-- **What the server itself loses.** With `appendfsync everysec` up to a second when the power fails, without append-only
-  everything at its restart, in a failover what the replica had not yet received. ocrq cannot see such a loss.
-- **An evicting server.** Under `allkeys-lru` and its like every lost hash of a waiting task is reported when its turn
-  comes. When the server throws away the queue itself, the hashes stay behind, in no line, and nobody is told. Use
-  `volatile-ttl` or `noeviction`.
+- **What the server itself loses.** With `appendfsync everysec` up to two seconds when the power fails, without
+  append-only everything at its restart, in a failover what the replica had not yet received. It is gone as a whole,
+  nothing is half, and an execution whose claim or ack is forgotten is repeated, perhaps under the same token. Who
+  enqueued with a `task_id` of his own and repeats the call makes it good: it makes what is gone and finds what is not.
+  `durability="fsync"` and `"replicated"` say for each call whether it is safe from that ([durability](durability.md)).
+- **An evicting server.** Under `allkeys-lru` and its like every lost hash of a waiting task is quarantined when its
+  turn comes; a task whose line the server threw away is stranded, and a search finds it (`ocrq task list --status
+  stranded`). One that has lost both leaves no trace but the count of evicted keys. Use `volatile-ttl` or `noeviction`.
+- **The server's clock.** Leases are measured by it. When it jumps ahead by more than a lease, what runs may be run a
+  second time; when it goes back, a lost host's tasks return that much later. A worker lost on the same host as another
+  is noticed without a clock.
+- **A cluster that moves our slot key by key.** Until the move is over every script is refused as a whole, and repeated.
+  A move that takes longer than a lease is a server that was frozen for so long.
+- **Processes that a handler leaves behind** live until the worker's process that ran it ends.
 - **FLUSHALL and other programs' deletions.** Workers go on with what comes; what was deleted is gone.
 - **A frozen server beyond the lease.** It holds leases by its own clock: after it wakes, tasks whose lease ran out
   meanwhile may be run again, though their workers live. One completion is accepted.
 - **Notifications.** Pub/sub loses messages when nobody listens.
-
-## Rows without a test
-
 """
 
 
@@ -84,4 +91,5 @@ def _versions(outcomes: Sequence[Outcome]) -> str:
 
 
 def _uncovered() -> str:
-    return "".join(f"- {row.what} ({row.why_not}).\n" for row in MATRIX.values() if row.why_not)
+    rows = "".join(f"- {row.what} ({row.why_not}).\n" for row in MATRIX.values() if row.why_not)
+    return f"\n## Rows without a test\n\n{rows}" if rows else ""

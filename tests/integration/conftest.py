@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ocrq.queue import Queue
 from tests.commandline import CommandLine
+from tests.faces import FACES, Doors
+from tests.loops import DOORS
 from tests.lua.snapshot import Rig
 from tests.proxy import Proxy
 from tests.servers import ServerHandle
@@ -34,6 +37,22 @@ def rig(server: ServerHandle, namespace: str) -> Iterator[Rig]:
 def queue(server: ServerHandle, namespace: str) -> Queue:
     """The default queue of the test's namespace."""
     return Queue(url=server.url, namespace=namespace)
+
+
+@pytest.fixture(params=FACES)
+def doors(request: pytest.FixtureRequest, server: ServerHandle, namespace: str) -> Iterator[Doors]:
+    """Opens doors by their public names, on the shared server: of `ocrq`, then of `ocrq.aio`."""
+    doors = Doors(request.param, url=server.url, namespace=namespace)
+    yield doors
+    doors.close()
+
+
+@pytest.fixture(params=DOORS)
+def face(request: pytest.FixtureRequest) -> Iterator[Any]:
+    """The doors of `ocrq`, then those of `ocrq.aio`."""
+    doors: Any = DOORS[request.param]()
+    yield doors
+    doors.close()
 
 
 @pytest.fixture

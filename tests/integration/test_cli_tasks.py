@@ -152,6 +152,31 @@ def test_retry_and_cancel_say_what_they_did(cli: CommandLine) -> None:
     assert cli("info", "--json").object()["queues"][0]["waiting"] == 2
 
 
+def test_priority(cli: CommandLine) -> None:
+    """A waiting task moves; 1 and why for one that has ended, 2 for a number that is none."""
+    task_id = cli("enqueue", "payload").out.strip()
+    moved = cli("task", "priority", task_id, "9", "--json")
+    assert (moved.code, moved.object()) == (0, {"task_id": task_id, "priority": 9.0})
+    assert cli("task", "show", task_id, "--json").object()["fields"]["priority"] == "9"
+    cli("task", "cancel", task_id)
+    ended = cli("task", "priority", task_id, "3")
+    assert ended.code == 1
+    assert "has ended" in ended.err
+    assert cli("task", "priority", task_id, "11").code == 2
+    assert cli("task", "priority", "nobody", "1").code == 3
+
+
+def test_retry_of_a_parked_task(cli: CommandLine) -> None:
+    """A task whose processor is paused has nothing to retry; the answer names what it waits for."""
+    cli("pause", "--processor", "payload")
+    task_id = cli("enqueue", "payload").out.strip()
+    cli.worker()
+    eventually(lambda: cli("info", "--json").object()["scheduled"] == 1, "it is parked")
+    answer = cli("task", "retry", task_id)
+    assert answer.code == 1
+    assert "ocrq resume" in answer.err
+
+
 def test_cancelling_a_running_task_stops_its_handler(cli: CommandLine) -> None:
     """The worker is told, and the next task runs."""
     cli.worker()

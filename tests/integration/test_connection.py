@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 import subprocess
+import sys
 import threading
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -224,6 +225,18 @@ def test_sentinel(private_server: ServerHandle, tmp_path: Path) -> None:
     finally:
         process.terminate()
         process.wait()
+
+
+def test_a_fork(server: ServerHandle) -> None:
+    """A forked process uses connections of its own, never those that its parent has at hand."""
+    code = (
+        "import os, sys; from ocrq.connection import client; made = client(sys.argv[1], namespace='ocr');"
+        "before = made.client_id(); child = os.fork();"
+        "code = 0 if child else int(made.client_id() == before);"
+        "code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) if child else os._exit(code);"
+        "sys.exit(code or int(made.client_id() != before))"
+    )
+    subprocess.run([sys.executable, "-c", code, server.url], check=True, timeout=30)
 
 
 def test_cluster(private_server: ServerHandle) -> None:

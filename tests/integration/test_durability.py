@@ -13,12 +13,14 @@ from ocrq.settings import Settings
 from tests.servers import LocalServer, ServerHandle, eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 
-def queue_on(server: ServerHandle, durability: Any) -> ocrq.Queue:
-    return ocrq.Queue(settings=Settings(redis_url=server.url), durability=durability)
+@pytest.fixture
+def queue_on(face: Any) -> Callable[[ServerHandle, Any], Any]:
+    """Makes queues, of `ocrq` and then of `ocrq.aio`."""
+    return lambda server, durability: face.Queue(settings=Settings(redis_url=server.url), durability=durability)
 
 
 @pytest.fixture
@@ -43,7 +45,7 @@ def replica(private_server: ServerHandle, tmp_path: Path) -> Iterator[LocalServe
 
 
 @pytest.mark.every_server
-def test_replicated(private_server: ServerHandle, replica: LocalServer) -> None:
+def test_replicated(private_server: ServerHandle, replica: LocalServer, queue_on: Any) -> None:
     """What is confirmed stands on the replica; with a frozen replica the call says that it is not."""
     queue = queue_on(private_server, "replicated")
     made = queue.enqueue("p", number=1)
@@ -55,13 +57,15 @@ def test_replicated(private_server: ServerHandle, replica: LocalServer) -> None:
     assert queue.fetch(task.id).payload == {"number": 2}
     assert queue.with_durability("async").enqueue("p").created
     assert len(queue) == 3
+    with pytest.raises(ocrq.NotDurable):  # found, and still not safe; over a connection that has written nothing
+        queue_on(private_server, "replicated").enqueue("p", task_id=task.id)
     replica.resume()
     eventually(lambda: replica.client().exists(f"ocr:task:data:{task.id}"), "the replica catches up")
     private_server.client().script_flush()
     assert queue.enqueue("p").created
 
 
-def test_fsync(private_server: ServerHandle) -> None:
+def test_fsync(private_server: ServerHandle, queue_on: Any) -> None:
     """Confirmed where there is an append-only file, else refused before anything is written."""
     queue = queue_on(private_server, "fsync")
     made = queue.enqueue_many([("p", {}), ("p", {})])
@@ -75,7 +79,7 @@ def test_fsync(private_server: ServerHandle) -> None:
 
 
 @pytest.mark.every_server
-def test_fsync_needs_a_server_that_has_it(private_server: ServerHandle) -> None:
+def test_fsync_needs_a_server_that_has_it(private_server: ServerHandle, queue_on: Any) -> None:
     """An older server is named with its version, and nothing is written."""
     info: Any = private_server.client().info("server")
     queue = queue_on(private_server, "fsync")
@@ -87,9 +91,18 @@ def test_fsync_needs_a_server_that_has_it(private_server: ServerHandle) -> None:
     assert len(queue) == 0
 
 
-def test_an_unknown_level_is_refused(server: ServerHandle) -> None:
+def test_a_broken_counter(private_server: ServerHandle, queue_on: Any) -> None:
+    """Without the counter that a confirmation writes to, a new task is confirmed, and one that was found is not."""
+    private_server.client().rpush("ocr:stats:tasks:total", "foreign")
+    queue = queue_on(private_server, "fsync")
+    assert queue.enqueue("p", task_id="a").created
+    with pytest.raises(ocrq.NotDurable, match="1 task.s. enqueued, the last a, but .*WRONGTYPE"):
+        queue.enqueue("p", task_id="a")
+
+
+def test_an_unknown_level_is_refused(server: ServerHandle, queue_on: Any) -> None:
     """Before anything is connected."""
     with pytest.raises(ocrq.UsageError, match="take one of async, replicated, fsync"):
         queue_on(server, "forever")
     with pytest.raises(ocrq.UsageError, match="'much' is none"):
-        queue_on(server, "async").with_durability("much")  # type: ignore[arg-type]
+        queue_on(server, "async").with_durability("much")

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -15,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import redis
 
 import ocrq
 from ocrq import embedded
@@ -23,8 +21,6 @@ from tests.meta.documents import README, ROOT, blocks
 from tests.servers import ServerHandle
 
 SCHEMA = ROOT / "docs" / "schema.md"
-NODE = ROOT / "examples" / "node"
-_OFFLINE = re.compile(r"ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ERR_SOCKET_TIMEOUT|ENOTCACHED")
 
 
 @contextmanager
@@ -73,6 +69,14 @@ def test_readme(data_dir: Path, tmp_path: Path) -> None:
     with worker(tmp_path, "-I", "handlers"):
         printed = run([sys.executable, "producer.py"], tmp_path)
     assert printed.strip() == "{'text': 'the quick brown fox', 'confidence': 1.0, 'word_count': 4}"
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_statistics_and_cache(data_dir: Path, tmp_path: Path, number: int) -> None:
+    """What docs/statistics-and-cache.md shows works as it stands there."""
+    (tmp_path / "example.py").write_text(blocks(ROOT / "docs" / "statistics-and-cache.md", "python")[number])
+    run([sys.executable, "example.py"], tmp_path)
+    assert embedded.status(data_dir) is not None, "ran on another server"
 
 
 # -- the commands in docs/schema.md ------------------------------------------------------------------------------
@@ -145,6 +149,32 @@ def test_the_consumer_of_the_schema(private_server: ServerHandle, send: Send) ->
 
 
 @pytest.mark.every_server
+def test_caching_by_plain_commands(private_server: ServerHandle, send: Send) -> None:
+    """What a program caches with the commands of docs/schema.md is there for ocrq, and nobody is loading any more."""
+    assert send(commands("Results and caches")) == {"SET": "OK", "DEL": 1}
+    with ocrq.Cache(url=private_server.url) as cache:
+        assert cache.get("user", "u-1") == {"username": "john", "role": "user"}
+    assert 0 < private_server.client().ttl("ocr:cache:user:u-1") <= 300
+
+
+@pytest.mark.every_server
+def test_the_consumer_with_a_lease_of_the_schema(private_server: ServerHandle, send: Send) -> None:
+    """With the commands that docs/schema.md shows for it a task has a token and a lease, and in the end neither is left."""
+    queue = ocrq.Queue(url=private_server.url)
+    task = queue.enqueue("anything", task_id="t-leased")
+    client = private_server.client()
+    words = commands("A consumer with a lease")
+    claim = words[: words.index(["EXEC"]) + 1]
+    assert send(claim)["EXEC"] == [1, 1, 2, 1, 0]
+    assert (client.zcard("ocr:task:leases"), task.status, task.deliveries) == (1, "processing", 1)
+    replies = send(words[len(claim) :])
+    assert replies["HMGET"] == ["1", "processing"]
+    assert replies["EXEC"] == [1, 1, 1, True]
+    assert (client.zcard("ocr:task:leases"), task.wait(5).status) == (0, "completed")
+    assert client.get("ocr:stats:tasks:pending") == "0"
+
+
+@pytest.mark.every_server
 def test_forgetting_a_quarantined_element(private_server: ServerHandle, send: Send) -> None:
     """The commands that docs/schema.md gives for it leave nothing of it."""
     client = private_server.client()
@@ -152,78 +182,3 @@ def test_forgetting_a_quarantined_element(private_server: ServerHandle, send: Se
     client.hset("ocr:task:quarantine:reasons", "t-quarantined", "{}")
     assert send(commands("Quarantine"))["EXEC"] == [1, 1]
     assert list(client.scan_iter()) == []
-
-
-@pytest.mark.every_server
-def test_rights_of_the_schema(private_server: ServerHandle, send: Send, tmp_path: Path) -> None:
-    """With the access rules of docs/schema.md a foreign producer and a worker can do their work, and no more."""
-    send(commands("Rights"))
-    url = private_server.url.replace("://", "://ocr-producer:secret@")
-    producer = redis.Redis.from_url(url, decode_responses=True)
-    for words in commands("A producer"):
-        if words[0] not in ("MULTI", "EXEC"):
-            producer.execute_command(*words)
-    with pytest.raises(redis.exceptions.NoPermissionError):
-        producer.delete("ocr:task:queue")
-    with pytest.raises(redis.exceptions.NoPermissionError):
-        producer.publish("other", "x")
-    producer.close()
-    url = private_server.url.replace("://", "://ocr-worker:secret@")
-    with worker(ROOT, "-I", "examples.handlers", "--burst", "-u", url, OCRQ_DATA_DIR=str(tmp_path)) as process:
-        assert process.wait(30) == 0
-    task = ocrq.Queue(url=url).fetch("t-urgent")
-    assert task.last_status == "completed"
-    denied = private_server.client().acl_log()
-    assert {entry["username"] for entry in denied} == {"ocr-producer"}, denied
-
-
-# -- Node.js -----------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="session")
-def node(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the Node.js example and its npm package installed."""
-    if not (shutil.which("node") and shutil.which("npm")):
-        pytest.skip("no node and npm are installed")
-    folder = tmp_path_factory.mktemp("node")
-    for file in NODE.iterdir():
-        if file.is_file():
-            shutil.copy(file, folder)
-    install = ["npm", "install", "--no-audit", "--no-fund", "--prefer-offline", "--no-update-notifier"]
-    done = subprocess.run(install, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
-    if done.returncode and _OFFLINE.search(done.stderr):
-        pytest.skip(f"npm cannot install the package redis: {done.stderr.strip().splitlines()[-1][:200]}")
-    assert done.returncode == 0, done.stderr
-    return folder
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(180)
-def test_node_producer(node: Path, data_dir: Path) -> None:
-    """examples/node/producer.mjs enqueues with documented commands, hears of the end and gets the result."""
-    url = embedded.ensure_running(data_dir, lambda _line: None)
-    with worker(ROOT, "-I", "examples.handlers"):
-        printed = run(["node", "producer.mjs", "greet"], node, REDIS_URL=url)
-    told = json.loads(printed)
-    assert (told["status"], told["result"]) == ("completed", "Hello, world!")
-    task = ocrq.Queue(url=url).fetch(told["task_id"])
-    assert (task.status, task.user_id, task.attempts) == ("completed", "user-1", 1)
-    assert task.created_at is not None
-    assert task.completed_at is not None
-    assert abs(task.completed_at - task.created_at) < 60, "milliseconds of the producer are read as seconds"
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(180)
-def test_node_producer_of_the_readme(node: Path, private_server: ServerHandle, tmp_path: Path) -> None:
-    """The Node.js producer in README works as it stands there."""
-    [code] = blocks(README, "js")
-    (node / "readme.mjs").write_text(code.replace("'rapidocr'", "'greet'"))
-    run(["node", "readme.mjs", "file-1"], node, REDIS_URL=private_server.url)
-    options = ["-I", "examples.handlers", "--burst", "-u", private_server.url]
-    with worker(ROOT, *options, OCRQ_DATA_DIR=str(tmp_path)) as process:
-        assert process.wait(30) == 0
-    [key] = private_server.client().scan_iter("ocr:task:data:*")
-    task = ocrq.Queue(url=private_server.url).fetch(key.rpartition(":")[2])
-    assert (task.last_status, task.file_id, task.user_id) == ("completed", "file-1", "u1")
-    assert private_server.client().get("ocr:stats:tasks:total") == "1"

@@ -1,4 +1,4 @@
-"""The producer's door: enqueue, look, wait, and what happens when the server is not there."""
+"""The producer's door, blocking and on an event loop: enqueue, look, wait, and what happens without a server."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 import redis
+from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-import ocrq
 from ocrq.errors import (
+    OcrqError,
     PermissionDenied,
     ResultExpired,
     ServerUnreachable,
@@ -25,9 +26,10 @@ from ocrq.errors import (
     UsageError,
     WaitTimeout,
 )
-from ocrq.queue import CHUNK, Queue
+from ocrq.queue import CHUNK
 from ocrq.settings import Settings
 from ocrq.task import Task
+from ocrq.transitions import CANCEL_SCAN
 from tests.lua.snapshot import Rig
 from tests.proxy import Proxy
 from tests.servers import eventually, free_port
@@ -36,6 +38,12 @@ if TYPE_CHECKING:
     from tests.servers import ServerHandle
 
 pytestmark = pytest.mark.every_server
+
+
+@pytest.fixture
+def queue(server: ServerHandle, namespace: str, face: Any) -> Any:
+    """The default queue of the test's namespace."""
+    return face.Queue(url=server.url, namespace=namespace)
 
 
 def complete(rig: Rig, value: Any, task_id: str = "") -> None:
@@ -48,7 +56,7 @@ def complete(rig: Rig, value: Any, task_id: str = "") -> None:
 # -- enqueue ---------------------------------------------------------------------------------------------------
 
 
-def test_enqueue(queue: Queue, rig: Rig) -> None:
+def test_enqueue(queue: Any, rig: Rig) -> None:
     """The task is in the documented keys before the call returns, and a worker sees what was passed."""
     task = queue.enqueue("receipt", file_id="f1", user_id="u1", priority=8, language="en", dpi=300, pages=[1, 2])
     assert (task.created, task.last_status, task.payload["dpi"]) == (True, "pending", 300)
@@ -60,14 +68,14 @@ def test_enqueue(queue: Queue, rig: Rig) -> None:
     assert seen.created_at == rig.near()
 
 
-def test_minted_ids_sort_by_time(queue: Queue) -> None:
+def test_minted_ids_sort_by_time(queue: Any) -> None:
     """Within one priority the oldest id goes first, so ids must grow."""
     ids = [queue.enqueue("p").id for _ in range(50)]
     assert ids == sorted(ids)
     assert len(queue) == 50
 
 
-def test_own_id_is_idempotent(queue: Queue, rig: Rig) -> None:
+def test_own_id_is_idempotent(queue: Any, rig: Rig) -> None:
     """The second call finds the first one's task: `created` says so, and nothing has changed."""
     first = queue.enqueue("p", task_id="invoice-7", n=1)
     complete(rig, {"text": "x"})
@@ -78,7 +86,7 @@ def test_own_id_is_idempotent(queue: Queue, rig: Rig) -> None:
     assert rig.snapshot() == before
 
 
-def test_many(queue: Queue, rig: Rig) -> None:
+def test_many(queue: Any, rig: Rig) -> None:
     """More than a chunk at once, in order, each with its own options; an id twice is created once."""
     tasks = [("p", {"n": number}) for number in range(CHUNK)]
     made = queue.enqueue_many([*tasks, ("p", {"task_id": "a"}), ("p", {"task_id": "a"}), ("q", {"priority": 9})])
@@ -89,7 +97,7 @@ def test_many(queue: Queue, rig: Rig) -> None:
     assert queue.enqueue_many([]) == []
 
 
-def test_later(queue: Queue, rig: Rig) -> None:
+def test_later(queue: Any, rig: Rig) -> None:
     """In a while or at a time, by the server's clock; naive datetimes are local, past ones mean now."""
     in_a_minute = queue.enqueue_in(timedelta(minutes=1), "p")
     also = queue.enqueue_in(60, "p", priority=9)
@@ -104,7 +112,7 @@ def test_later(queue: Queue, rig: Rig) -> None:
 
 
 @pytest.mark.parametrize("delay", [-1, math.nan, math.inf, timedelta(days=-1), timedelta(days=5000)])
-def test_no_delay(queue: Queue, rig: Rig, delay: Any) -> None:
+def test_no_delay(queue: Any, rig: Rig, delay: Any) -> None:
     """A delay that cannot be is refused before anything is sent."""
     with pytest.raises(UsageError, match="delay"):
         queue.enqueue_in(delay, "p")
@@ -116,27 +124,27 @@ def test_no_delay(queue: Queue, rig: Rig, delay: Any) -> None:
     [{"priority": 11}, {"task_id": "a b"}, {"user_id": 5}, {"image": object()}, {"text": "x" * 1_100_000}],
     ids=lambda options: next(iter(options)),
 )
-def test_refused(queue: Queue, rig: Rig, options: dict[str, Any]) -> None:
+def test_refused(queue: Any, rig: Rig, options: dict[str, Any]) -> None:
     """What cannot be a task is refused before anything is sent."""
     with pytest.raises(UsageError):
         queue.enqueue("p", **options)
     assert rig.snapshot() == {}
 
 
-def test_named_queue(server: ServerHandle, namespace: str, rig: Rig) -> None:
+def test_named_queue(server: ServerHandle, namespace: str, rig: Rig, face: Any) -> None:
     """A named queue has its own line; `len` counts it alone."""
-    queue = Queue("scans", url=server.url, namespace=namespace)
+    queue = face.Queue("scans", url=server.url, namespace=namespace)
     task = queue.enqueue("p")
     queue.enqueue("p", priority=0)
     assert (len(queue), rig.waiting(), rig.waiting("scans"), task.queue) == (2, [], [task.id], "scans")
     with pytest.raises(UsageError, match="queue name"):
-        Queue("a:b")
+        face.Queue("a:b")
 
 
 # -- look and act ----------------------------------------------------------------------------------------------
 
 
-def test_wait_and_result(queue: Queue, rig: Rig) -> None:
+def test_wait_and_result(queue: Any, rig: Rig) -> None:
     """`wait` ends with the notification, long before it would look by itself."""
     task = queue.enqueue("p")
     finisher = threading.Timer(0.2, complete, (rig, {"text": "héllo", "n": 2**60}))
@@ -149,7 +157,7 @@ def test_wait_and_result(queue: Queue, rig: Rig) -> None:
     assert task.wait(0).last_status == "completed"
 
 
-def test_wait_times_out(queue: Queue) -> None:
+def test_wait_times_out(queue: Any) -> None:
     """The error says what the task does now; the task goes on."""
     task = queue.enqueue("p")
     with pytest.raises(WaitTimeout, match=r"is still pending after 0\.05 seconds; it goes on"):
@@ -158,10 +166,10 @@ def test_wait_times_out(queue: Queue) -> None:
         task.result()
 
 
-def test_wait_through_a_restart(private_server: ServerHandle) -> None:
+def test_wait_through_a_restart(private_server: ServerHandle, face: Any) -> None:
     """A server that goes away while somebody waits costs time, not the wait."""
     rig = Rig(private_server, "ocr")
-    task = Queue(url=private_server.url).enqueue("p")
+    task = face.Queue(url=private_server.url).enqueue("p")
     waiter = threading.Thread(target=task.wait, args=(20,))
     waiter.start()
     eventually(lambda: rig.client.pubsub_numsub(rig.keys.task_channel(task.id))[0][1], "somebody waits")
@@ -173,14 +181,14 @@ def test_wait_through_a_restart(private_server: ServerHandle) -> None:
 
 
 @pytest.mark.parametrize("value", [None, 0, "", {"a": None}, [1.5]])
-def test_results(queue: Queue, rig: Rig, value: Any) -> None:
+def test_results(queue: Any, rig: Rig, value: Any) -> None:
     """Any JSON comes back as it was, None too."""
     task = queue.enqueue("p")
     complete(rig, value)
     assert task.result() == value
 
 
-def test_expired_result(queue: Queue, rig: Rig) -> None:
+def test_expired_result(queue: Any, rig: Rig) -> None:
     """A result that is gone is an error of its own, never None."""
     task = queue.enqueue("p")
     complete(rig, "text")
@@ -192,7 +200,7 @@ def test_expired_result(queue: Queue, rig: Rig) -> None:
         task.result()
 
 
-def test_failed_task(queue: Queue, rig: Rig) -> None:
+def test_failed_task(queue: Any, rig: Rig) -> None:
     """The error carries the handler's; a retry starts over."""
     task = queue.enqueue("p")
     rig.claim()
@@ -205,7 +213,7 @@ def test_failed_task(queue: Queue, rig: Rig) -> None:
     assert (task.status, rig.waiting()) == ("pending", [task.id])
 
 
-def test_cancel(queue: Queue, rig: Rig) -> None:
+def test_cancel(queue: Any, rig: Rig) -> None:
     """Cancelled once and for all; what has ended is not."""
     task = queue.enqueue("p")
     assert task.cancel()
@@ -218,29 +226,54 @@ def test_cancel(queue: Queue, rig: Rig) -> None:
     assert not done.cancel()
 
 
-def test_fetch(queue: Queue, server: ServerHandle, namespace: str) -> None:
+def test_fetch(queue: Any, server: ServerHandle, namespace: str, face: Any) -> None:
     """By id, with the options of a queue; without a hash there is no task."""
     task = queue.enqueue("p", n=1)
-    again = ocrq.Task.fetch(task.id, url=server.url, namespace=namespace)
+    again = face.Task.fetch(task.id, url=server.url, namespace=namespace)
     assert (again.id, again.payload, again.status) == (task.id, {"n": 1}, "pending")
     with pytest.raises(TaskNotFound, match="no task 'nobody'"):
         queue.fetch("nobody")
 
 
+def test_set_priority(queue: Any, rig: Rig) -> None:
+    """Of the task or by its id; False for what does not wait; refused outside 0..10."""
+    task, other = queue.enqueue("p"), queue.enqueue("p", priority=7)
+    assert task.set_priority(8)
+    assert queue.set_priority(other.id, 9.5)
+    assert (rig.scored(), task.refresh().priority) == ({task.id: 8.0, other.id: 9.5}, 8)
+    with pytest.raises(UsageError, match="from 0 to 10"):
+        task.set_priority(11)
+    rig.claim()
+    assert not other.set_priority(1)
+    task.cancel()
+    assert not task.set_priority(1)
+    with pytest.raises(TaskNotFound):
+        queue.set_priority("nobody", 1)
+
+
+def test_set_priority_deep_in_a_list(queue: Any, rig: Rig) -> None:
+    """A task that is not found in a very long list is an error that says so."""
+    task = queue.enqueue("p")
+    rig.place(*(f"after{number}" for number in range(CANCEL_SCAN)))
+    rig.client.rpush(rig.keys.queue(), *(f"before{number}" for number in range(CANCEL_SCAN)))
+    with pytest.raises(OcrqError, match="not within reach"):
+        task.set_priority(8)
+
+
 # -- the server ------------------------------------------------------------------------------------------------
 
 
-def test_unreachable() -> None:
+def test_unreachable(face: Any) -> None:
     """Nothing was sent, so nothing can have been done."""
     with pytest.raises(ServerUnreachable, match="connection refused") as caught:
-        Queue(url=f"redis://127.0.0.1:{free_port()}").enqueue("p")
+        face.Queue(url=f"redis://127.0.0.1:{free_port()}").enqueue("p")
     assert not caught.value.maybe_done
 
 
-def test_lost_reply(server: ServerHandle, namespace: str, rig: Rig) -> None:
+def test_lost_reply(server: ServerHandle, namespace: str, rig: Rig, face: Any) -> None:
     """A lost reply is an error that says so; nothing is sent twice, and repeating with an own id does no harm."""
     with Proxy(server) as proxy:
-        queue = Queue(url=proxy.url, namespace=namespace)
+        queue = face.Queue(url=proxy.url, namespace=namespace)
         queue.enqueue("p", task_id="warm")
         proxy.lose_reply()
         with pytest.raises(ServerUnreachable) as caught:
@@ -252,33 +285,32 @@ def test_lost_reply(server: ServerHandle, namespace: str, rig: Rig) -> None:
         with pytest.raises(ServerUnreachable):
             queue.enqueue("p", task_id="b")
         assert queue.enqueue("p", task_id="b").created
-        queue.broker.client.close()
+        queue.close()
 
 
-def test_passwords(private_server: ServerHandle) -> None:
+def test_passwords(private_server: ServerHandle, face: Any) -> None:
     """A wrong or missing password is named as such, and never shown."""
     private_server.config(requirepass="right")
     address = private_server.url.removeprefix("redis://")
     for url in (private_server.url, f"redis://:wr0ng@{address}"):
         with pytest.raises(PermissionDenied, match="password") as caught:
-            Queue(url=url).enqueue("p")
+            face.Queue(url=url).enqueue("p")
         assert "wr0ng" not in str(caught.value)
-    assert Queue(url=f"redis://:right@{address}").enqueue("p").created
+    assert face.Queue(url=f"redis://:right@{address}").enqueue("p").created
 
 
-def test_bad_url() -> None:
+def test_bad_url(face: Any) -> None:
     """A URL that cannot be is a settings error, not a connection's."""
     with pytest.raises(SettingsError):
-        Queue(url="http://localhost").enqueue("p")
+        face.Queue(url="http://localhost").enqueue("p")
 
 
 @pytest.mark.parametrize(("decode", "protocol"), [(True, 3), (False, 3), (False, 2)])
-def test_own_connection(server: ServerHandle, namespace: str, rig: Rig, decode: bool, protocol: int) -> None:
+def test_own_connection(server: ServerHandle, namespace: str, rig: Rig, face: Any, decode: bool, protocol: int) -> None:
     """A caller's own redis-py connection does, decoding or not, of either protocol."""
-    with redis.Redis.from_url(
-        server.url, decode_responses=decode, protocol=protocol, retry=Retry(NoBackoff(), 0)
-    ) as connection:
-        queue = Queue(connection=connection, settings=Settings(namespace=namespace))
+    retry = Retry(NoBackoff(), 0) if face.redis is redis.Redis else AsyncRetry(NoBackoff(), 0)
+    with face.redis.from_url(server.url, decode_responses=decode, protocol=protocol, retry=retry) as connection:
+        queue = face.Queue(connection=connection, settings=Settings(namespace=namespace))
         task = queue.enqueue("p", n=1)
         assert (task.status, queue.fetch(task.id).payload, len(queue)) == ("pending", {"n": 1}, 1)
         finisher = threading.Timer(0.1, complete, (rig, {"text": "é"}))
@@ -289,4 +321,8 @@ def test_own_connection(server: ServerHandle, namespace: str, rig: Rig, decode: 
         assert other.cancel()
         assert other.retry()
         assert not queue.enqueue("p", task_id=other.id).created
-        assert ocrq.Task.fetch(other.id, connection=connection, namespace=namespace).status == "pending"
+        with queue.transaction() as tx:
+            tx.command("SET", f"{namespace}:x", "é")
+            tx.command("GET", f"{namespace}:x")
+            tx.enqueue("p", task_id=other.id)
+        assert (tx.replies[1], tx.tasks[0].created) == ("é", False)

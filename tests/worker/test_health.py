@@ -115,3 +115,10 @@ def test_the_health_file(server: ServerHandle, namespace: str, tmp_path: Path) -
         eventually(lambda: path.stat().st_mtime > since, "a newer time", 10)
         worker.stop()
         assert not path.exists()
+
+
+def test_processes_that_die_at_their_start_are_a_trouble(bench: Bench) -> None:
+    """They are started again and again, and each is young: only their number tells."""
+    bench.worker(modules=("tests.worker.dying_module",))
+    found = eventually(lambda: [line for line in look(bench).troubles if "right after their start" in line], "it", 30)
+    assert "in a row" in found[0]

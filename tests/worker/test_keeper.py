@@ -94,3 +94,15 @@ def test_a_module_that_fails_at_import_ends_the_worker(bench: Bench) -> None:
     assert "ZeroDivisionError" in worker.output()
     assert "failing_module.py:" in worker.output()
     assert "Traceback" not in worker.output()
+
+
+def test_maintenance_counts_active_users(bench: Bench) -> None:
+    """Users whose sessions are over leave the documented counter, with nobody using a session; foreign counts stay."""
+    client, keys = bench.queue.broker.client, bench.queue.broker.keys
+    client.set(keys.users_active, 12)
+    keeper: Any = SimpleNamespace(_exchange=bench.queue.broker.run, _transitions=bench.queue.broker.transitions)
+    _Keeper._tidy(keeper)
+    assert client.get(keys.users_active) == "12"
+    client.zadd(keys.active_users, {"gone": 1, "here": 2**50})
+    _Keeper._tidy(keeper)
+    assert client.get(keys.users_active) == "1"
