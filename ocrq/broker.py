@@ -92,7 +92,7 @@ class Broker(Blocking):
         return known(task_id, self.run(self.transitions.cancel(task_id))) in ("cancelled", "again")
 
     def revive(self, task_id: str) -> bool:
-        """Put a failed, cancelled or quarantined task back; False when it is none of them. Raises TaskNotFound."""
+        """Put a failed, cancelled, quarantined or stranded task back; False for any other. Raises TaskNotFound."""
         return known(task_id, self.run(self.transitions.revive([task_id]))[0]) == "done"
 
     def revive_many(self, task_ids: Sequence[str]) -> list[str]:

@@ -214,7 +214,11 @@ class Queues(Face, Generic[TaskT]):
             if not is_new:
                 found.append(task)
         if found:
-            hashes = yield Batch([("HGETALL", self.keys.data(task.id)) for task in found])
+            try:
+                hashes = yield Batch([("HGETALL", self.keys.data(task.id)) for task in found])
+            except ServerUnreachable as error:
+                error.maybe_done = True  # the enqueue itself was answered
+                raise
             for task, fields in zip(found, hashes, strict=True):
                 task.fields = fields if isinstance(fields, dict) else {}
 

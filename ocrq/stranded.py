@@ -22,11 +22,12 @@ from .transitions import BATCH
 MOST_WAITING = 200_000  #: most elements that are read of all lists to know who waits
 MOST_QUEUES = 1000
 WAITING_SECONDS = 60.0  #: how long what was read of the lists is good enough to begin with
-#: What is read of each hash: all that a list of tasks shows, and never a payload.
+#: What is read of a stranded task's hash: all that a list of tasks shows, and never a payload.
 FIELDS = (
     "status processor queue priority attempts deliveries worker_id user_id file_id created_at started_at error_type "
     "error"
 ).split()
+_GLANCE = ("status", "queue")  #: what is read of every hash
 OPEN = frozenset((PENDING, SCHEDULED, PROCESSING, "queued"))
 
 
@@ -76,7 +77,8 @@ class Walk:
             return
         self._waiting.clear()
         self._read_at = time.monotonic()
-        lists = [self._keys.queue(name) for name in (yield from _queues(self._keys))]
+        prefix = self._keys.list_prefix
+        lists = [prefix, *(f"{prefix}:{name}" for name in (yield from _queues(self._keys)))]
         lengths = yield Batch([("LLEN", name) for name in lists])
         known = [length if isinstance(length, int) else 0 for length in lengths]
         self.blind = sum(known) > self._most_waiting
@@ -101,7 +103,7 @@ def stranded(keys: Keys, tasks: Sequence[Task]) -> Steps[list[Task]]:
         wide = len(asked[0])
         for index, task in enumerate(page):
             before, *places, after = replies[wide * index :][:wide]
-            seen = _task(task.id, after)
+            seen = _task(task.id, FIELDS, after)
             # A hash that has changed is on its way from one place to another: each transition changes a field.
             if seen and before == after and _is_open(seen) and not any(map(_is_there, places)):
                 found.append(seen)
@@ -118,16 +120,16 @@ def why(task: Task) -> str:
 def _read(keys: Keys, ids: Sequence[str]) -> Steps[list[Task]]:
     if not ids:
         return []
-    replies = yield Batch([("HMGET", keys.data(task_id), *FIELDS) for task_id in ids])
-    return [task for task_id, values in zip(ids, replies, strict=True) if (task := _task(task_id, values))]
+    replies = yield Batch([("HMGET", keys.data(task_id), *_GLANCE) for task_id in ids])
+    return [task for task_id, values in zip(ids, replies, strict=True) if (task := _task(task_id, _GLANCE, values))]
 
 
-def _task(task_id: str, values: Any) -> Task | None:
+def _task(task_id: str, names: Sequence[str], values: Any) -> Task | None:
     if isinstance(values, PermissionDenied):
         raise values
     if isinstance(values, OcrqError) or not any(values):  # another program's key of another type; or it has just gone
         return None
-    return Task(task_id, {name: text for name, text in zip(FIELDS, values, strict=True) if text is not None})
+    return Task(task_id, {name: text for name, text in zip(names, values, strict=True) if text is not None})
 
 
 def _is_open(task: Task) -> bool:
@@ -160,8 +162,9 @@ def _set_of(keys: Keys, task: Task) -> str:
 
 
 def _queues(keys: Keys) -> Steps[list[str]]:
+    """Names of the queues that were ever used, beside the default one; foreign programs may have put in any text."""
     _, names = yield ("SSCAN", keys.queues, 0, "COUNT", MOST_QUEUES)
-    return [DEFAULT_QUEUE, *sorted({str(name) for name in names} - {DEFAULT_QUEUE})[:MOST_QUEUES]]
+    return [str(name) for name in names][:MOST_QUEUES]
 
 
 def _task_id(element: str) -> str:

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any, Generic, Self, TypeVar
 
 from . import durability, telemetry
-from .errors import NotDurable, OcrqError, PartlyDone, UsageError
+from .errors import NotDurable, OcrqError, PartlyDone, ServerUnreachable, UsageError
 from .lua import Arg
 from .operation import Blocking, OnLoop, Steps, operation
 from .steps import Batch, Command
@@ -75,7 +75,8 @@ class Transactions(Generic[TaskT]):
         Raises PartlyDone, NotDurable, and ServerUnreachable with `maybe_done` when it may have been carried out all the
         same; with the other errors nothing was.
         """
-        self._end()
+        self._check_open()
+        self._is_open = False
         if not self._commands and not self._drafts:
             return
         queue = self._queue
@@ -119,10 +120,14 @@ class Transactions(Generic[TaskT]):
             return
         keys: list[str] = [queue.keys.data(task.id) for task in self.tasks]
         confirmation: tuple[Command, ...] = durability.confirmation(queue.durability, queue.keys)
-        there, *confirmed = yield Batch((("EXISTS", *keys), *confirmation))
-        doubt = durability.doubt(queue.durability, [there, *confirmed])
-        if not doubt and there != len(keys):
-            doubt = "the server that was asked has not all of them"
+        try:
+            there, *confirmed = yield Batch((("EXISTS", *keys), *confirmation))
+        except ServerUnreachable as error:
+            doubt = str(error)
+        else:
+            doubt = durability.doubt(queue.durability, [there, *confirmed])
+            if not doubt and there != len(keys):
+                doubt = "the server that was asked has not all of its tasks"
         if doubt:
             raise NotDurable(f"the transaction is carried out, but {doubt}", tasks=self.tasks)
 
@@ -137,15 +142,13 @@ class Transactions(Generic[TaskT]):
         return draft[1]
 
     def _make_room(self) -> None:
-        if not self._is_open:
-            raise UsageError("the transaction is over; begin another one: queue.transaction()")
+        self._check_open()
         if len(self._commands) + len(self._drafts) >= LIMIT:
             raise UsageError(f"a transaction has at most {LIMIT} commands and tasks; make several of it")
 
-    def _end(self) -> None:
+    def _check_open(self) -> None:
         if not self._is_open:
             raise UsageError("the transaction is over; begin another one: queue.transaction()")
-        self._is_open = False
 
 
 class Transaction(Transactions[Task], Blocking):

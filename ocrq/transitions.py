@@ -256,9 +256,7 @@ class Transitions:
         """Give back what the server believes this living process holds, except what it knows that it has."""
         return self._reap(slot, "the server had forgotten that it was settled", known, alone=True, keep=True)
 
-    def reap_slot(
-        self, slot: str, reason: str, running: Sequence[str], *, alone: bool
-    ) -> Call[Reap]:
+    def reap_slot(self, slot: str, reason: str, running: Sequence[str], *, alone: bool) -> Call[Reap]:
         """Take back what a dead process held; only `running` is to blame ("*": everything).
 
         `alone`: the process died while its worker lived, so the task is the likely cause.
@@ -327,9 +325,7 @@ class Transitions:
         """A worker's farewell."""
         return self._call("part", int, worker=self.keys.worker(worker_id), worker_id=worker_id)
 
-    def _reap(
-        self, slot: str, reason: str, running: Sequence[str], *, alone: bool, keep: bool = False
-    ) -> Call[Reap]:
+    def _reap(self, slot: str, reason: str, running: Sequence[str], *, alone: bool, keep: bool = False) -> Call[Reap]:
         return self._call(
             "reap",
             _read_reap,

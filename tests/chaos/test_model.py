@@ -47,8 +47,12 @@ class Machine(RuleBasedStateMachine, Model):
         Model.__init__(self)
         self.nonce = 0
 
-    @initialize(fairness=st.sampled_from([0, 0, 3]), scores=st.lists(st.sampled_from(SCORES), min_size=3, max_size=5))
-    def begin(self, fairness: int, scores: list[str]) -> None:
+    @initialize(
+        fairness=st.sampled_from([0, 0, 3]),
+        scores=st.lists(st.sampled_from(SCORES), min_size=3, max_size=5),
+        late=st.booleans(),
+    )
+    def begin(self, fairness: int, scores: list[str], late: bool) -> None:
         """Without fairness the order of claims is known exactly. There are some tasks, else many runs show nothing."""
         options = Settings(
             namespace=self.namespace,
@@ -63,6 +67,9 @@ class Machine(RuleBasedStateMachine, Model):
         for task, score in zip(IDS, scores, strict=False):
             self.enqueue(task, score, later=False, twice=False)
         self.claim(SLOTS[0], 2, twice=False)
+        if late:  # a suspect that is not the first of its line
+            self.expire(self.held[SLOTS[0]][0], twice=False)
+            self.enqueue(IDS[-1], "8", later=False, twice=False)
 
     def run(self, call: Any, *, twice: bool = False) -> Any:
         """Run a call, or run it again as if its reply had been lost; the last reply."""
@@ -221,6 +228,18 @@ class Machine(RuleBasedStateMachine, Model):
             self.leave(task)
             self.tasks[task].status = "completed"
             self.completions += 1
+
+    @rule(slot=st.sampled_from(SLOTS), twice=_TWICE)
+    def ack_all(self, slot: str, twice: bool) -> None:
+        """Several in one call, as a busy worker does."""
+        held = [(task, self.tasks[task].token) for task in self.held[slot]]
+        done = [Done(task, token, 5, b'{"token":%d}' % token, b'{"timestamp":', "u", ()) for task, token in held]
+        verdicts = self.run(self.calls.ack(slot, done), twice=twice)
+        assert verdicts == ["again" if twice else "done"] * len(held)
+        for task, _ in held:
+            self.leave(task)
+            self.tasks[task].status = "completed"
+        self.completions += len(held)
 
     @precondition(lambda self: self.seen)
     @rule(data=_SOME, verdict=st.sampled_from(["retry", "dead", "quarantine"]), twice=_TWICE)

@@ -58,6 +58,15 @@ def sleep(task: ocrq.Task) -> str:
     return "slept"
 
 
+@ocrq.handler("sleep-at-first", timeout=60)
+def sleep_at_first(task: ocrq.Task) -> str:
+    """Take long, but only the first time."""
+    note("start", task)
+    time.sleep(50 if task.attempts == 1 else 0.05)
+    note("end", task)
+    return "slept"
+
+
 @ocrq.handler("fail", retry=ocrq.Retry(max=2, wait=0.05))
 def fail(task: ocrq.Task) -> None:
     """Raise until the attempt that the payload names."""

@@ -47,7 +47,7 @@ def test_a_crash_gives_the_task_back_within_a_second_and_disturbs_no_sibling(ben
 def test_a_worker_that_is_killed_as_a_whole_gives_back_within_two_seconds(bench: Bench, survivor: str) -> None:
     """Any other worker of the host sees that its supervisor is gone, well before the lease runs out."""
     doomed = bench.worker(processes=2)
-    tasks = bench.queue.enqueue_many([("sleep", {"seconds": 1.5}) for _ in range(2)])
+    tasks = bench.queue.enqueue_many([("sleep-at-first", {}) for _ in range(2)])
     for task in tasks:
         bench.started(task)
     if survivor == "running":
@@ -67,7 +67,7 @@ def test_a_worker_that_is_killed_as_a_whole_gives_back_within_two_seconds(bench:
 
 def test_worker_deaths_do_not_condemn_a_task(bench: Bench) -> None:
     """A task that was merely there when whole workers were killed four times is still run to its end."""
-    task = bench.queue.enqueue("sleep", seconds=1.0)
+    task = bench.queue.enqueue("sleep", seconds=2.0)
     for time_ in range(1, 5):
         worker = bench.worker()
         bench.started(task, times=time_)

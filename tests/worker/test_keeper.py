@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from ocrq.worker.board import BUSY, IDLE, Board
-from ocrq.worker.keeper import STUCK_SECONDS, works
+from ocrq.worker.keeper import STUCK_SECONDS, _Keeper, works
 from tests.worker.harness import Bench, eventually
 
 
