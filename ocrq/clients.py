@@ -92,7 +92,7 @@ def _cluster(endpoint: Endpoint, options: dict[str, Any]) -> redis.Redis:
 
 
 class Client(redis.Redis):
-    """redis-py without what it does around each command for retries, metrics and its pool: a third of its time.
+    """redis-py without what it does around each command for retries, metrics and its pool.
 
     It keeps connections that it has taken out of the pool. (Not for Sentinel, whose pool must be able to close them.)
     """
@@ -107,6 +107,11 @@ class Client(redis.Redis):
         try:
             connection.send_command(*args)
             return self.parse_response(connection, args[0], **options)  # type: ignore[no-untyped-call]  # redis-py is not
+        except redis.ResponseError:
+            raise
+        except BaseException:  # a signal's, say: the answer may be yet to come, and nobody else must get it
+            connection.disconnect()
+            raise
         finally:
             self._kept.append(connection)
 

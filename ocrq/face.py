@@ -61,7 +61,8 @@ class Face:
         """Whether it speaks to a Redis Cluster; needs no connection."""
         if self._connection is not None:
             return hasattr(self._connection, "get_node_from_key")
-        return bool(self.settings.redis_url) and parse_url(self.settings.redis_url).kind == "cluster"
+        url = self.settings.redis_url
+        return parse_url(url).kind == "cluster" if url else False
 
     def _server(self) -> str:
         """The URL to connect to; starts the embedded server when there is none."""

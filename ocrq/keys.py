@@ -16,7 +16,6 @@ the rest is ours. docs/schema.md says the same to people who write producers and
     ocr:task:guard                  none     never written; declared by each script, see `ocrq.lua`
     ocr:task:queues                 set      names of the named queues that were ever used
     ocr:task:watch                  string   id of the worker that looks out for stranded tasks
-    ocr:task:processing, ocr:task:results    foreign programs' own; ocrq only knows them by name
     ocr:workers                     zset     worker id by last heartbeat (server ms)
     ocr:worker:{worker}             hash     one worker as it describes itself
     ocr:worker:held:{slot}          hash     id -> "token:nonce" of what one worker process holds; "" -> last nonce
@@ -55,6 +54,8 @@ WORKER_SECONDS = 120  #: a worker's self-description, renewed with each heartbea
 STOP_SECONDS = 3600
 WATCH_SECONDS = 60  #: a worker's turn to look out for stranded tasks, renewed with each page
 
+#: What foreign programs keep under the namespace for themselves; ocrq only knows the names.
+FOREIGN_NAMES = ("task:processing", "task:results")
 LONGEST_ID = 512  #: characters of an id that becomes part of a key or channel
 
 _NAMESPACE = re.compile(r"[A-Za-z0-9_.-]+|\{[A-Za-z0-9_.-]+\}")
@@ -75,8 +76,6 @@ class Keys:
     guard: str = field(init=False)
     paused: str = field(init=False)
     watch: str = field(init=False)
-    foreign_processing: str = field(init=False)
-    foreign_results: str = field(init=False)
     workers: str = field(init=False)
     total: str = field(init=False)
     completed: str = field(init=False)
@@ -177,8 +176,6 @@ _NAMES = {
     "guard": "task:guard",
     "paused": "task:paused",
     "watch": "task:watch",
-    "foreign_processing": "task:processing",
-    "foreign_results": "task:results",
     "workers": "workers",
     "total": "stats:tasks:total",
     "completed": "stats:tasks:completed",

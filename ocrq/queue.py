@@ -21,6 +21,7 @@ from .face import AsyncFace, BlockingFace, Face
 from .files import FileStore
 from .keys import DEFAULT_QUEUE, RESULT_CACHE_SECONDS, checked_queue
 from .operation import Steps, operation
+from .settings import Settings
 from .steps import Batch, Hear, Hush, Listen, Sleep
 from .task import (
     CANCELLED,
@@ -37,7 +38,7 @@ from .task import (
     read_status,
     set_fetch,
 )
-from .transaction import AsyncTransaction, Transaction
+from .transaction import AsyncTransaction, Means, Transaction
 from .transitions import NewTask
 from .writing import Named, checked_task_id, due_at, due_in, new_task_fields, written_priority
 
@@ -53,8 +54,17 @@ class Queues(Face, Generic[TaskT]):
 
     _task: ClassVar[type[Any]]  #: TaskT
 
-    def __init__(self, name: str = DEFAULT_QUEUE, *, durability: Durability = "async", **options: Any) -> None:
-        """`options` say how to connect, see `Face`.
+    def __init__(
+        self,
+        name: str = DEFAULT_QUEUE,
+        *,
+        url: str | None = None,
+        connection: Any = None,
+        settings: Settings | None = None,
+        namespace: str | None = None,
+        durability: Durability = "async",
+    ) -> None:
+        """`url` or an own redis-py `connection` (which then decides about retries itself); else the settings decide.
 
         `durability`: with "replicated" or "fsync" an enqueue returns once a replica or the server's disk has it, and
         raises NotDurable when that is not confirmed (docs/durability.md).
@@ -62,7 +72,7 @@ class Queues(Face, Generic[TaskT]):
         self.durability = levels.checked_level(durability)
         self._level_checked = durability == "async"
         self.name = checked_queue(name)
-        super().__init__(**options)
+        super().__init__(url=url, connection=connection, settings=settings, namespace=namespace)
 
     def __repr__(self) -> str:
         return f"<ocrq.Queue {self.name}>"
@@ -143,30 +153,30 @@ class Queues(Face, Generic[TaskT]):
     # -- how an enqueue is done --------------------------------------------------------------------------------
 
     def _enqueue(self, tasks: Sequence[tuple[str | Named, Mapping[str, Any]]], due: str = "") -> Steps[list[TaskT]]:
-        yield from self.ready()
+        yield from self._ready()
         made: list[TaskT] = []
         for start in range(0, len(tasks), CHUNK):
             chunk = tasks[start : start + CHUNK]
             with telemetry.enqueue_span(self.keys.queue(self.name), "", len(chunk)):
-                drafts = self.drafts(chunk, due)
+                drafts = self._drafts(chunk, due)
                 call = self.transitions.enqueue(self.name, [new for new, _ in drafts])
                 if self.durability == "async":
                     created, doubt = (yield call), ""
                 else:
                     created, doubt = yield from levels.put(call, self.durability, self.keys)
             made += (task for _, task in drafts)
-            yield from self.settle(made[start:], created)
+            yield from self._settle(made[start:], created)
             if doubt:
                 raise NotDurable(f"{len(made)} task(s) enqueued, the last {made[-1].id}, but {doubt}", tasks=made)
         return made
 
-    def ready(self) -> Steps[None]:
+    def _ready(self) -> Steps[None]:
         """See before the first write whether the server has the durability that is asked for."""
         if not self._level_checked:
             yield from levels.check_server(self.durability, on_cluster=self.on_cluster)
             self._level_checked = True
 
-    def drafts(
+    def _drafts(
         self, tasks: Iterable[tuple[str | Named, Mapping[str, Any]]], due: str = ""
     ) -> list[tuple[NewTask, TaskT]]:
         """What is to be sent of new tasks, and the objects that will stand for them. Raises UsageError."""
@@ -206,7 +216,7 @@ class Queues(Face, Generic[TaskT]):
         fields["status"] = SCHEDULED if due else PENDING  # the script writes this itself
         return new, self._task(new_id, fields, port)
 
-    def settle(self, tasks: Sequence[TaskT], created: Sequence[bool]) -> Steps[None]:
+    def _settle(self, tasks: Sequence[TaskT], created: Sequence[bool]) -> Steps[None]:
         """Say of each whether it was created, and let those that were found show what was found."""
         found = []
         for task, is_new in zip(tasks, created, strict=True):
@@ -233,7 +243,7 @@ class Queue(Queues[Task], BlockingFace):
 
     def transaction(self) -> Transaction:
         """Commands of your own and new tasks that are carried out together or not at all (docs/transactions.md)."""
-        return Transaction(self)
+        return Transaction(self, Means(self._ready, self._drafts, self._settle))
 
     def __len__(self) -> int:
         """Tasks waiting in this queue now (scheduled ones not included)."""
@@ -247,7 +257,7 @@ class AsyncQueue(Queues[AsyncTask], AsyncFace):
 
     def transaction(self) -> AsyncTransaction:
         """Commands of your own and new tasks that are carried out together or not at all (docs/transactions.md)."""
-        return AsyncTransaction(self)
+        return AsyncTransaction(self, Means(self._ready, self._drafts, self._settle))
 
 
 class PassingQueue(AsyncQueue):

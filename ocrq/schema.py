@@ -76,10 +76,6 @@ class Key:
         """The key with its placeholders, such as `ocr:task:data:{id}`."""
         return f"{getattr(keys, self.name)}{self.suffix}"
 
-    def glob(self, keys: Keys) -> str:
-        """The same as the server's ACL and SCAN write it; the namespace's braces mean nothing to them."""
-        return f"{getattr(keys, self.name)}{re.sub(r'{[a-z]+}', '*', self.suffix)}"
-
 
 @dataclass(frozen=True, slots=True)
 class Message:
@@ -264,9 +260,11 @@ KEYS = (
         secret=True,
         members=SESSION_MEMBERS,
     ),
-    Key("foreign_processing", "", "any", FOREIGN, _WEB, "what a foreign worker has taken"),
-    Key("foreign_results", "", "any", FOREIGN, _WEB, "a foreign worker's results"),
-    Key("foreign_results", ":{id}", "any", FOREIGN, _WEB, "a foreign worker's results"),
+    *(
+        Key("namespace", f":{name}{rest}", "any", FOREIGN, _WEB, "a foreign worker's own")
+        for name in names.FOREIGN_NAMES
+        for rest in ("", ":{id}")
+    ),
     Key("notifications", "", "channel", DOCUMENTED, _BOTH, "every notification"),
     Key("user_channel_prefix", "{id}", "channel", DOCUMENTED, _BOTH, "notifications for one user"),
     Key("task_channel_prefix", "{id}", "channel", DOCUMENTED, _BOTH, "notifications about one task"),
@@ -372,6 +370,8 @@ def _key_data(entry: Key, keys: Keys, settings: Settings) -> dict[str, Any]:
     }
     if entry.type != "channel":
         data["lifetime_seconds"] = entry.seconds
+    if entry.secret:
+        data["secret"] = True
     if entry.after:
         data["lifetime_seconds_after"] = {
             status: lifetime(entry, status, settings.failed_days) for status in entry.after

@@ -113,7 +113,7 @@ def stranded(keys: Keys, tasks: Sequence[Task]) -> Steps[list[Task]]:
 def why(task: Task) -> str:
     """What is wrong with a stranded task, in words."""
     if task.last_status == PROCESSING:
-        return f"processing by {task.worker_id or 'nobody knows whom'}, without a lease"
+        return f"processing by {task.worker_id or 'an unknown program'}, without a lease"
     return f"{task.last_status}, and in no queue"
 
 

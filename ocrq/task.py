@@ -333,6 +333,8 @@ def read_number(text: str | None, default: float) -> float:
 
 def read_count(text: str | None) -> int:
     """A whole number from 0; 0 for anything else."""
+    if text is not None and len(text) < 16 and text.isascii() and text.isdecimal():
+        return int(text)
     return max(0, int(read_number(text, 0)))
 
 

@@ -7,9 +7,9 @@ another type, say) it passes over, and carries out the rest: the commit then rai
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, NamedTuple, Self, TypeVar
 
 from . import durability, telemetry
 from .errors import NotDurable, OcrqError, PartlyDone, ServerUnreachable, UsageError
@@ -32,11 +32,20 @@ T = TypeVar("T")
 TaskT = TypeVar("TaskT", Task, AsyncTask)
 
 
+class Means(NamedTuple):
+    """What a queue lends to a transaction."""
+
+    ready: Callable[[], Steps[None]]
+    drafts: Callable[..., list[Any]]
+    settle: Callable[[Any, Sequence[bool]], Steps[None]]
+
+
 class Transactions(Generic[TaskT]):
     """What is collected is sent at the end of the `with` block, and not at all when the block raises."""
 
-    def __init__(self, queue: Any) -> None:
+    def __init__(self, queue: Any, means: Means) -> None:
         self._queue = queue
+        self._means = means
         self._commands: list[Command] = []
         self._drafts: list[tuple[NewTask, TaskT]] = []
         self._is_open = True
@@ -80,7 +89,7 @@ class Transactions(Generic[TaskT]):
         if not self._commands and not self._drafts:
             return
         queue = self._queue
-        yield from queue.ready()
+        yield from self._means.ready()
         # A server that refuses MULTI would carry out what follows one by one: see whether this one lets us.
         yield Batch((("EXISTS", queue.keys.total),), atomic=True)
         calls: list[Call[list[bool]]] = [
@@ -103,7 +112,7 @@ class Transactions(Generic[TaskT]):
         for number, (call, reply) in enumerate(zip(calls, scripts, strict=True)):
             if not isinstance(reply, OcrqError):
                 chunk = [task for _, task in self._chunks()[number]]
-                yield from self._queue.settle(chunk, call.read(reply))
+                yield from self._means.settle(chunk, call.read(reply))
                 enqueued += chunk
         if refused:
             raise PartlyDone(
@@ -136,7 +145,7 @@ class Transactions(Generic[TaskT]):
 
     def _add(self, processor: str | Named, options: dict[str, Any], due: str = "") -> TaskT:
         self._make_room()
-        draft: tuple[NewTask, TaskT] = self._queue.drafts(((processor, options),), due)[0]
+        draft: tuple[NewTask, TaskT] = self._means.drafts(((processor, options),), due)[0]
         draft[1].created = False
         self._drafts.append(draft)
         return draft[1]

@@ -61,6 +61,8 @@ def new_task_fields(
 def _checked_text(name: str, value: str) -> str:
     if not isinstance(value, str):
         raise UsageError(f"{name} {value!r} is no text; pass a str")
+    if value.isascii():
+        return value
     try:
         value.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:

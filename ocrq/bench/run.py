@@ -157,6 +157,7 @@ class _Run:
             self._say("drain")
             count = len(ids) + len(more)
             report.drain = workloads.drain(backlog, worker, count, self._until("drain"))
+            limit_lifetimes(backlog.broker, [])
             self._say(f"tasks of {plan.task_ms:g} ms")
             report.work = workloads.work(
                 probes,

@@ -33,6 +33,13 @@ class BenchWorker:
         self._process = process
         self._log = log
 
+    def tell(self, order: dict[str, Any]) -> None:
+        """Say what it is to be, through its stdin: a URL may hold a password."""
+        with suppress(BrokenPipeError):  # it has ended already, `check` says why
+            if self._process.stdin is not None:
+                with self._process.stdin as pipe:
+                    pipe.write(json.dumps(order).encode())
+
     def check(self) -> None:
         """Raise OcrqError with what it said when it has ended."""
         if self._process.poll() is not None:
@@ -75,29 +82,33 @@ def running(
         "seconds": seconds + MARGIN_SECONDS,
         "parent": os.getpid(),
     }
-    log = settings.data_dir / f"worker-{'-'.join(queues)}.log"
+    worker: BenchWorker | None = None
+    try:
+        with undisturbed():  # else an interruption may leave it behind, started and unknown
+            worker = _started(settings.data_dir / f"worker-{'-'.join(queues)}.log")
+        worker.tell(order)
+        yield worker
+    finally:
+        if worker is not None:
+            with undisturbed():
+                worker.stop()
+
+
+def _started(log: Path) -> BenchWorker:
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-c", f"import sys; from {__name__} import main; sys.exit(main())"],
-            stdin=subprocess.PIPE,  # where it reads its order: a URL may hold a password
+            stdin=subprocess.PIPE,
             stdout=output,
             stderr=output,
             process_group=0,  # Ctrl-C is for us: we stop it, then clean up
         )
-    worker = BenchWorker(process, log)
-    try:
-        with suppress(BrokenPipeError):  # it has ended already, `check` says why
-            if process.stdin is not None:
-                with process.stdin as pipe:
-                    pipe.write(json.dumps(order).encode())
-        yield worker
-    finally:
-        with undisturbed():
-            worker.stop()
+    return BenchWorker(process, log)
 
 
 def main() -> int:
     """Be the worker that stdin describes."""
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())  # it was started with endings held back
     order = json.load(sys.stdin)
     processes.become_child()  # where the system can, it dies with the bench; everywhere it ends when its time is up
     if os.getppid() != order["parent"]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..broker import Broker
+from ..errors import OcrqError, ServerError
 from ..steps import Batch, Command
 from ..task import FAILED, FINISHED, PENDING, PROCESSING, SCHEDULED, read_status
 from ..transitions import CLAIM_GRACE_MS
@@ -16,8 +18,8 @@ from .tasks import element_id
 
 PAGE = 1000
 MOST_VERIFIED = 200  #: most suspects that are looked at a second time
-_CHUNK = 20
-WAITING = "a queue"
+WAITING, SCHEDULE, LEASES = "a queue", "the schedule", "the leases"
+DEAD, QUARANTINE = "the dead letters", "quarantine"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +36,12 @@ class Structure:
         return ("LRANGE" if self.is_list else "ZRANGE", self.key, start, start + PAGE - 1)
 
     def has(self, element: str) -> Command:
-        """The command that says whether an element stands there."""
-        return ("LPOS" if self.is_list else "ZSCORE", self.key, element)
+        """The command that says how often (of a list: at most twice) an element stands there; see `times`."""
+        return ("LPOS", self.key, element, "COUNT", 2) if self.is_list else ("ZSCORE", self.key, element)
+
+    def times(self, answer: Any) -> int:
+        """What the answer to `has` means."""
+        return len(answer or ()) if self.is_list else int(answer is not None)
 
 
 @dataclass(slots=True)
@@ -64,10 +70,10 @@ def structures(broker: Broker, queues: Iterable[str]) -> list[Structure]:
     ]
     return [
         *lanes,
-        Structure(keys.scheduled, "the schedule", SCHEDULED),
-        Structure(keys.leases, "the leases", PROCESSING),
-        Structure(keys.dead, "the dead letters", FAILED),
-        Structure(keys.quarantine, "quarantine", ""),
+        Structure(keys.scheduled, SCHEDULE, SCHEDULED),
+        Structure(keys.leases, LEASES, PROCESSING),
+        Structure(keys.dead, DEAD, FAILED),
+        Structure(keys.quarantine, QUARANTINE, ""),
     ]
 
 
@@ -93,114 +99,95 @@ def read_places(broker: Broker, queues: Iterable[str], limit: int) -> Places:
 
 def misplaced(broker: Broker, places: Places) -> Iterator[Finding]:
     """Ids in two places, without a hash, or with the status of another place; looked at twice, since tasks move."""
-    suspects = [element for element, where in _suspects(broker, places)]
+    suspects = list(_suspects(broker, places))
     if not suspects:
         return
     time.sleep(CLAIM_GRACE_MS / 1000)  # a producer may write the hash this long after the push
     for element in suspects[:MOST_VERIFIED]:
-        status, where = _look(broker, element, places.found[element])
-        yield from _judge(broker, element, status, where)
+        with suppress(ServerError):  # it has become something else: the next check will see it
+            yield from _judge(broker, element, *_look(broker, element, places.found[element]))
     if len(suspects) > MOST_VERIFIED:
         yield Finding(INFO, "not-verified", f"{len(suspects) - MOST_VERIFIED:,} more tasks may be in a wrong place")
 
 
-def _suspects(broker: Broker, places: Places) -> Iterator[tuple[str, list[Structure]]]:
+def _suspects(broker: Broker, places: Places) -> Iterator[str]:
     elements = list(places.found)
     for start in range(0, len(elements), PAGE):
         page = elements[start : start + PAGE]
-        replies = broker.do(Batch([("HMGET", broker.keys.data(element_id(element)), "status") for element in page]))
-        exist = broker.do(Batch([("EXISTS", broker.keys.data(element_id(element))) for element in page]))
-        for element, reply, is_there in zip(page, replies, exist, strict=True):
-            if isinstance(reply, Exception):  # a wrong type
+        hashes = [broker.keys.data(element_id(element)) for element in page]
+        replies = broker.do(Batch([command for key in hashes for command in _state(key)]))
+        for element, is_there, status in zip(page, replies[::2], replies[1::2], strict=True):
+            if isinstance(status, OcrqError):  # a wrong type
                 continue
-            status = read_status(reply[0]) if is_there else None
-            if list(_judge(broker, element, status, places.found[element])):
-                yield element, places.found[element]
+            known = read_status(status) if is_there else None
+            if any(_judge(broker, element, known, places.found[element])):
+                yield element
+
+
+def _state(key: str) -> tuple[Command, Command]:
+    return ("EXISTS", key), ("HGET", key, "status")
 
 
 def _look(broker: Broker, element: str, where: Sequence[Structure]) -> tuple[str | None, list[Structure]]:
-    """Status (None: no hash) and places of one element, all at the same moment."""
-    key = broker.keys.data(element_id(element))
-    unlike = list(dict.fromkeys(where))
-    commands: list[Command] = [("EXISTS", key), ("HMGET", key, "status")]
-    replies: list[Any] = broker.do(Batch([*commands, *(place.has(element) for place in unlike)], atomic=True))
-    is_there, [status], *found = replies
-    still = [place for place, reply in zip(unlike, found, strict=True) if reply is not None]
-    twice = [place for place in still if place.is_list and list(where).count(place) > 1]
-    return read_status(status) if is_there else None, [*still, *twice]
+    """Status (None: no hash) and places of one element, all at the same moment. Raises ServerError for a wrong type."""
+    each = list(dict.fromkeys(where))
+    commands = [*_state(broker.keys.data(element_id(element))), *(place.has(element) for place in each)]
+    is_there, status, *found = broker.do(Batch(commands, atomic=True))
+    now = [place for place, answer in zip(each, found, strict=True) for _ in range(place.times(answer))]
+    return read_status(status) if is_there else None, now
 
 
 def _judge(broker: Broker, element: str, status: str | None, where: Sequence[Structure]) -> Iterator[Finding]:
-    task_id, name = element_id(element), shown(element)
-    settled = [place for place in where if place.place != WAITING]
     if len(where) > 1:
-        named = " and ".join(dict.fromkeys(place.key for place in where))
-        once = "twice in " if len({place.key for place in where}) == 1 else "in "
-        yield Finding(
-            INFO if not settled else WARNING,
-            "two-places",
-            f"stands {once}{shown(named)}",
-            "it runs once all the same: the claim drops what is too much"
-            if len(settled) < 2
-            else "a task is in one place at a time; a program other than ocrq has put it there",
-            "nothing to do"
-            if not settled
-            else (redis_cli("LREM", where[0].key, "0", element) if where[0].is_list else _remove(where[0], element)),
-            name,
-        )
-    for place in where:
-        if status is None and place.place != "quarantine" and not element.startswith("{"):
-            yield _no_hash(place, element, name)
+        yield _two_places(element, where)
+    for place in dict.fromkeys(where):
+        if status is None and place.place != QUARANTINE and not element.startswith("{"):
+            yield _no_hash(place, element)
         elif status is not None and place.status and status != place.status:
-            yield from _other_status(broker, place, task_id, status, name)
+            yield _other_status(broker, place, element, status)
 
 
-def _no_hash(place: Structure, element: str, name: str) -> Finding:
+def _two_places(element: str, where: Sequence[Structure]) -> Finding:
+    named = " and ".join(dict.fromkeys(place.key for place in where))
+    settled = [place for place in where if place.place != WAITING]
+    if not settled:
+        why, mend = "it runs once all the same: the claim drops what is too much", "nothing to do"
+    else:
+        why, mend = (
+            "a task is in one place at a time; a program other than ocrq has put it there",
+            _remove(where[0], element),
+        )
+    what = f"stands in {shown(named)}" + (" more than once" if len(set(where)) == 1 else "")
+    return Finding(WARNING if settled else INFO, "two-places", what, why, mend, shown(element))
+
+
+def _no_hash(place: Structure, element: str) -> Finding:
     why = {
         WAITING: "a worker that meets it sets it aside in quarantine",
-        "the leases": "its worker's result is refused; then it goes to quarantine",
-        "the schedule": "the task is lost; it goes to quarantine when it is due",
+        LEASES: "its worker's result is refused; then it goes to quarantine",
+        SCHEDULE: "the task is lost; it goes to quarantine when it is due",
     }.get(place.place, "nothing is left of it but its id; it goes with its time")
     severity = WARNING if place.status == FAILED else ERROR
     what = f"stands in {place.place} ({shown(place.key)}) and has no hash: evicted, deleted, or never written"
-    remove = redis_cli("LREM", place.key, "0", element) if place.is_list else _remove(place, element)
-    return Finding(severity, "no-hash", what, why, f"write its hash again, or forget it: {remove}", name)
+    mend = f"write its hash again, or forget it: {_remove(place, element)}"
+    return Finding(severity, "no-hash", what, why, mend, shown(element))
 
 
-def _other_status(broker: Broker, place: Structure, task_id: str, status: str, name: str) -> Iterator[Finding]:
-    what = f"stands in {place.place} and its status is {status}, not {place.status}"
+def _other_status(broker: Broker, place: Structure, element: str, status: str) -> Finding:
+    task_id = element_id(element)
+    severity, mend = WARNING, redis_cli("HSET", broker.keys.data(task_id), "status", place.status)
     if place.place == WAITING and status in FINISHED:
-        yield Finding(
-            INFO, "other-status", what, "the claim that meets it drops it: nothing runs", "nothing to do", name
-        )
+        severity, why, mend = INFO, "the claim that meets it drops it: nothing runs", "nothing to do"
     elif place.place == WAITING:
-        yield Finding(
-            WARNING,
-            "other-status",
-            what,
-            "the claim drops it as a task that runs or waits elsewhere already",
-            f"if it does not: {redis_cli('HSET', broker.keys.data(task_id), 'status', PENDING)}",
-            name,
-        )
-    elif place.place == "the leases":
-        yield Finding(
-            WARNING,
-            "other-status",
-            what,
-            "a program other than its worker changed it: the worker's result is refused, and the task runs again",
-            f"{redis_cli('HSET', broker.keys.data(task_id), 'status', PROCESSING)}, while its worker runs it",
-            name,
-        )
+        why, mend = "the claim drops it as one that runs or waits elsewhere already", f"if it does not: {mend}"
+    elif place.place == LEASES:
+        why = "a program other than its worker changed it: the worker's result is refused, and the task runs again"
+        mend = f"{mend}, while its worker runs it"
     else:
-        yield Finding(
-            WARNING,
-            "other-status",
-            what,
-            "a program other than ocrq changed one of the two",
-            redis_cli("HSET", broker.keys.data(task_id), "status", place.status),
-            name,
-        )
+        why = "a program other than ocrq changed one of the two"
+    what = f"stands in {place.place} and its status is {status}, not {place.status}"
+    return Finding(severity, "other-status", what, why, mend, shown(element))
 
 
 def _remove(place: Structure, element: str) -> str:
-    return redis_cli("ZREM", place.key, element)
+    return redis_cli("LREM", place.key, "0", element) if place.is_list else redis_cli("ZREM", place.key, element)

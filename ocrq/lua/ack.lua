@@ -20,6 +20,7 @@ while ARGV[i] do
   local now_is = try('HMGET', key, 'deliveries', 'status', 'error') -- of another type: an error, and no array
   if now_is[1] == token and now_is[2] == 'completed' then
     verdict = 'again'
+    call('HDEL', held, id) -- a server that went back in time gave one token to two, and the other was first
   elseif now_is[1] == token and now_is[2] == 'processing' then
     ids[#ids + 1] = id
     if now_is[3] then call('HDEL', key, 'error', 'error_type') end

@@ -201,8 +201,9 @@ class Settler:
                 self._outcomes = outcomes + self._outcomes
             raise
         verdicts = [*(replies[0] if done else ()), *replies[1 if done else 0 : len(settling)]]
-        for outcome, verdict in zip(done + failed, verdicts, strict=True):
-            self._settled(outcome, verdict)
+        with logs.together():
+            for outcome, verdict in zip(done + failed, verdicts, strict=True):
+                self._settled(outcome, verdict)
         return replies[-1] if replies else None
 
     def _settled(self, outcome: Outcome, verdict: str) -> None:

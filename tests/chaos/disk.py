@@ -80,6 +80,28 @@ def torn(rig: Rig) -> int:
     return 4 * rig.size
 
 
+def forgotten(rig: Rig) -> int:
+    """C9: the server has forgotten an ack: its worker gives back what it is believed to hold, and runs it again."""
+    rig.rolled_back = True
+    worker = rig.worker()
+    for _ in range(2 * rig.size):
+        (task_id,) = rig.enqueue(1, seconds=0.3)
+        rig.started(task_id)
+        (growing,) = _files(rig)
+        size = growing.stat().st_size  # the claim is in there, with appendfsync always, and the ack is not
+        rig.settle()
+        rig.server.kill()
+        os.truncate(growing, size)
+        rig.server.start()
+        rig.settle()
+        fields = rig.state().hashes[task_id]
+        assert (fields["deliveries"], fields["attempts"], fields.get("crashes", "0")) == ("2", "1", "0")
+    assert [line["reason"] for line in worker.lines("released")] == ["the server had forgotten that it was settled"] * (
+        2 * rig.size
+    )
+    return 2 * rig.size
+
+
 def _files(rig: Rig) -> list[Path]:
     """The append-only files that grow."""
     return [path for path in rig.server.folder.rglob("*.aof") if ".base." not in path.name]

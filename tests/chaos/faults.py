@@ -129,6 +129,7 @@ FAULTS: dict[str, Fault] = {
         disk.killed_everysec, options={"appendfsync": "everysec"}, may_lose=True),
     "torn": Fault("C9", "what is gone is gone whole", "power loss: append-only file torn", disk.torn,
         options={"appendfsync": "everysec"}, may_lose=True),
+    "forgotten": Fault("C9", "given back and run again", "server has forgotten an ack", disk.forgotten, _LONG),
     "disk-full-aof": Fault("C20", "work is held and settled later", "append-only file cannot grow", disk.full, _LONG,
         {"appendfsync": "everysec"}),
     "disk-full-always": Fault("C21", "nothing lost, workers resume", "append-only file cannot grow, appendfsync always",

@@ -31,7 +31,7 @@ MATRIX = {
     "C7": Row("kill -9 of the server, everysec", ("fault killed-everysec",)),
     "C8": Row("kill -9 of the server, always", ("fault server-killed",
         _WORKER + "server_trouble.py::test_a_restarted_server_loses_nothing")),
-    "C9": Row("power loss under everysec: a torn append-only file", ("fault torn",)),
+    "C9": Row("power loss under everysec: a torn append-only file", ("fault torn", "fault forgotten")),
     "C10": Row("restart while workers wait",
         (_WORKER + "server_trouble.py::test_idle_workers_consume_after_every_kind_of_cut",)),
     "C11": Row("frozen server", ("fault frozen",)),

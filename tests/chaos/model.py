@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+if TYPE_CHECKING:
+    from tests.chaos import checker
+
+FAILED_SECONDS = 30 * 86400
 SLOTS = ["w1.1.1", "w2.1.1"]
 MAX_CRASHES, MAX_DEATHS = 2, 3
 Held = tuple[str, str, int]  #: slot, id, token
@@ -111,3 +116,26 @@ class Model:
     def of(self, *statuses: str) -> Iterable[str]:
         """Ids of tasks that have a hash, by status."""
         return sorted(task for task, known in self.tasks.items() if known.status in statuses and not known.ghost)
+
+    def hashes_are(self, state: checker.State) -> None:
+        """Every hash there should be, and its counts."""
+        assert sorted(state.hashes) == sorted(task for task, known in self.tasks.items() if not known.ghost)
+        for task, fields in state.hashes.items():
+            known = self.tasks[task]
+            status = "pending" if known.status == "quarantined" else known.status
+            assert (fields["status"], fields.get("progress_message", "")) == (status, known.said)
+            counts = [int(fields.get(name, 0)) for name in ("deliveries", "attempts", "crashes", "worker_deaths")]
+            assert counts == [known.token, known.attempts, known.crashes, known.deaths], task
+            assert len(fields.get("history", "").splitlines()) == min(known.history, 16)
+            assert fields.get("worker_id", known.owner) == known.owner or not known.owner
+
+    def lifetimes_are(self, state: checker.State) -> None:
+        """What is over ends some day, and nothing else does."""
+        over = {"completed": 86400, "cancelled": 86400, "failed": FAILED_SECONDS}
+        for name, left in state.names.items():
+            known = self.tasks.get(name.removeprefix(state.keys.data_prefix))
+            if known:
+                longest = over.get(known.status, -1)
+                assert left == -1 if longest == -1 else longest - 60 < left <= longest, (name, left)
+            elif name.startswith((state.keys.daily_prefix, state.keys.result_prefix, state.keys.worker_prefix)):
+                assert left > 0, name

@@ -227,6 +227,20 @@ def test_sentinel(private_server: ServerHandle, tmp_path: Path) -> None:
         process.wait()
 
 
+def test_an_interrupt(server: ServerHandle, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between question and answer: the late answer is not taken for that to the next question."""
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with opened(server.url, "ocr") as ours:
+        with monkeypatch.context() as patch:
+            patch.setattr(type(ours), "parse_response", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                ours.execute_command("BLPOP", "ocr:nothing-here", 0.3)
+        assert ours.execute_command("ECHO", "second") == "second"
+
+
 def test_a_fork(server: ServerHandle) -> None:
     """A forked process uses connections of its own, never those that its parent has at hand."""
     code = (

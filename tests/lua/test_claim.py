@@ -187,7 +187,7 @@ def test_looks_at_a_bounded_number(rig: Rig) -> None:
     assert len(rig.waiting()) == 500 - 66
 
 
-@pytest.mark.parametrize("name", ["leases", "scheduled", "quarantine", "reasons", "held", "queue", "priority"])
+@pytest.mark.parametrize("name", ["leases", "scheduled", "dead", "quarantine", "reasons", "held", "queue", "priority"])
 def test_wrong_type(rig: Rig, name: str) -> None:
     """A declared key of another type refuses the call, names the key, and nothing has happened."""
     rig.push("a", score=8)

@@ -209,3 +209,16 @@ def test_which_processor(rig: Rig) -> None:
     assert rig.claim(default_processor="d").tasks[0].fields["processor"] == "d"
     assert rig.claim().tasks == []
     assert rig.quarantined() == {"b": "names no processor, and this worker has no default"}
+
+
+def test_a_dead_letter_pushed_again(rig: Rig) -> None:
+    """A foreign program may retry one by hand: it is claimed, and stands in one place alone."""
+    rig.running("a", "b")
+    rig.nack("a", "dead")
+    rig.nack("b", "dead")
+    rig.task("a", status="pending")
+    rig.place("a", "b")
+    claim = rig.claim(5)
+    assert ([task.id for task in claim.tasks], claim.notes) == (["a"], [("b", "duplicate")])
+    assert (rig.client.zrange(rig.keys.leases, 0, -1), rig.client.zrange(rig.keys.dead, 0, -1)) == (["a"], ["b"])
+    assert rig.client.ttl(rig.keys.data("a")) == -1

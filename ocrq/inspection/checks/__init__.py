@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ...broker import Broker
-from ...errors import OcrqError, PermissionDenied
+from ...errors import OcrqError, PermissionDenied, ServerUnreachable
 from ...settings import Settings
 from ..findings import ERROR, INFO, Finding
 from . import host, keys, plugins, rights, server, workers
@@ -41,11 +41,13 @@ HOST_CHECKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
 
 
 def of_server(broker: Broker) -> Iterator[Finding]:
-    """What can be said about the server and the namespace. Raises ServerUnreachable, PermissionDenied at its start."""
+    """What is said about server and namespace. Raises ServerUnreachable, and PermissionDenied at its start."""
     subject = _examine(broker)
     for check in SERVER_CHECKS:
         try:
             yield from check(subject)
+        except ServerUnreachable:
+            raise
         except PermissionDenied as error:
             name = check.__name__
             yield Finding(INFO, name, f"not looked at: {error}", "what is wrong there stays unseen", "see deploy/acl/")

@@ -44,8 +44,6 @@ def turning(subject: Subject) -> Iterator[Finding]:
     beats = {worker.id: worker.beat_age for worker in overview(subject.broker).workers}
     found = 0
     for seen in look(folder):
-        if seen.server != mark:
-            continue
         found += 1
         for trouble in seen.troubles:
             yield Finding(
@@ -55,7 +53,8 @@ def turning(subject: Subject) -> Iterator[Finding]:
                 "a process that does not turn takes no tasks, although it lives",
                 f"restart the worker; {_log_hint()}",
             )
-        if seen.lives and not seen.troubles and beats.get(seen.worker_id, ALIVE_SECONDS + 1) > ALIVE_SECONDS:
+        ours = seen.server == mark and seen.lives and not seen.troubles  # of other servers we know nothing
+        if ours and beats.get(seen.worker_id, ALIVE_SECONDS + 1) > ALIVE_SECONDS:
             yield Finding(
                 ERROR,
                 "unheard-worker",
