@@ -113,6 +113,21 @@ class Model:
         slot, task, token = held
         return task in self.held[slot] and self.tasks[task].token == token
 
+    @property
+    def live(self) -> list[Held]:
+        """Leases, old ones too, of tasks that run."""
+        return [held for held in self.seen if self.tasks[held[1]].status == "processing"]
+
+    def told(self, held: Held, verdict: str, *, twice: bool, ended: tuple[str, ...]) -> bool:
+        """The fence: done for the lease in force, `again` when it has `ended` so, lost for any other."""
+        if self.holds(held):
+            assert verdict == ("again" if twice else "done")
+            return True
+        known = self.tasks[held[1]]
+        over = known.token == held[2] and known.status in ended and not known.ghost
+        assert verdict == ("again" if over else "lost")
+        return False
+
     def of(self, *statuses: str) -> Iterable[str]:
         """Ids of tasks that have a hash, by status."""
         return sorted(task for task, known in self.tasks.items() if known.status in statuses and not known.ghost)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tests.servers import ServerHandle
 
 IDS = [f"m{number}" for number in range(8)]
-ENDS = ["", "ack", "retry", "dead", "release", "late"]
+ENDS = ["", "ack", "retry", "dead", "release", "late", "crash"]
 SCORES = ["", "", "8", "1"]
 LEASE = 5000.0
 _TASKS, _SOME, _TWICE = st.sampled_from(IDS), st.data(), st.booleans()
@@ -176,7 +176,8 @@ class Machine(RuleBasedStateMachine, Model):
         for _ in range(rounds):
             self.claim(slot, count, data.draw(st.booleans()))
             for task in list(self.held[slot]):
-                self.settle((slot, task, self.tasks[task].token), data)
+                if task in self.held[slot]:
+                    self.settle((slot, task, self.tasks[task].token), data)
 
     def settle(self, held: Held, data: st.DataObject) -> None:
         """One delivery ends in some way, or not yet; before that a process that had the task earlier tries to."""
@@ -189,8 +190,10 @@ class Machine(RuleBasedStateMachine, Model):
                 self.give_up(lease, twice=twice)
             elif end in ("retry", "dead"):
                 self.fail(lease, end, twice=twice)
-            elif end == "late" and lease == held:
+            elif lease == held and end == "late":
                 self.expire(held[1], twice)
+            elif lease == held and end == "crash":
+                self.crashed(held[0], [held[1]], alone=True, twice=twice)
 
     def _judge(self, count: int, told: list[str], notes: list[tuple[str, str]]) -> None:
         """Whether these are the tasks, in this order, that a claim should bring, and should move aside."""
@@ -204,18 +207,7 @@ class Machine(RuleBasedStateMachine, Model):
 
     def a_lease(self, data: st.DataObject) -> Held:
         """One that there was, more often one that is in force, or of a task that another process runs by now."""
-        live = [held for held in self.seen if self.tasks[held[1]].status == "processing"]
-        return data.draw(st.sampled_from([*self.seen, *live * 4]))
-
-    def told(self, held: Held, verdict: str, *, twice: bool, ended: tuple[str, ...]) -> bool:
-        """The fence: done for the lease in force, `again` when it has `ended` so, lost for any other."""
-        if self.holds(held):
-            assert verdict == ("again" if twice else "done")
-            return True
-        known = self.tasks[held[1]]
-        over = known.token == held[2] and known.status in ended and not known.ghost
-        assert verdict == ("again" if over else "lost")
-        return False
+        return data.draw(st.sampled_from([*self.seen, *self.live * 4]))
 
     @precondition(lambda self: self.seen)
     @rule(data=_SOME, twice=_TWICE)
@@ -307,12 +299,25 @@ class Machine(RuleBasedStateMachine, Model):
     @rule(slot=st.sampled_from(SLOTS), alone=st.booleans(), data=_SOME, twice=_TWICE)
     def die(self, slot: str, alone: bool, data: st.DataObject, twice: bool) -> None:
         running = data.draw(st.sampled_from([self.held[slot][:1], ["*"]]))
+        self.crashed(slot, running, alone=alone, twice=twice)
+
+    def crashed(self, slot: str, running: list[str], *, alone: bool, twice: bool) -> None:
+        """A process is gone, and these are to blame."""
         self.run(self.calls.reap_slot(slot, "signal 9", running, alone=alone), twice=twice)
         for task in self.held[slot][::-1]:
             if task in running or "*" in running:
                 self.crash(task, alone=alone)
             else:
                 self.give_back(task)
+
+    @rule(twice=_TWICE)
+    def bring_back(self, twice: bool) -> None:
+        """All that has ended badly or waits for its time."""
+        for task, known in list(self.tasks.items()):
+            if known.status in ("failed", "cancelled", "quarantined"):
+                self.revive(task, twice)
+            elif known.status == "scheduled":
+                self.promote(task, twice)
 
     @rule(slot=st.sampled_from(SLOTS), data=_SOME, twice=_TWICE)
     def forget(self, slot: str, data: st.DataObject, twice: bool) -> None:
@@ -393,7 +398,7 @@ def test_transitions_follow_the_model(server: ServerHandle) -> None:
     """Enqueue, claim, settle, expire, die, cancel, revive, pause, evict in any order and repeated at will."""
     machine = type("BoundMachine", (Machine,), {"server": server})
     bounds = settings(
-        max_examples=80, stateful_step_count=40, deadline=None, derandomize=True, database=None,
+        max_examples=120, stateful_step_count=40, deadline=None, derandomize=True, database=None,
         suppress_health_check=list(HealthCheck),
     )  # fmt: skip
     run_state_machine_as_test(machine, settings=bounds)

@@ -96,7 +96,7 @@ def test_a_broken_counter(private_server: ServerHandle, queue_on: Any) -> None:
     private_server.client().rpush("ocr:stats:tasks:total", "foreign")
     queue = queue_on(private_server, "fsync")
     assert queue.enqueue("p", task_id="a").created
-    with pytest.raises(ocrq.NotDurable, match="1 task.s. enqueued, the last a, but .*WRONGTYPE"):
+    with pytest.raises(ocrq.NotDurable, match=r"1 task.s. enqueued, the last a, but .*WRONGTYPE"):
         queue.enqueue("p", task_id="a")
 
 

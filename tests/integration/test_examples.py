@@ -159,7 +159,7 @@ def test_caching_by_plain_commands(private_server: ServerHandle, send: Send) -> 
 
 @pytest.mark.every_server
 def test_the_consumer_with_a_lease_of_the_schema(private_server: ServerHandle, send: Send) -> None:
-    """With the commands that docs/schema.md shows for it a task has a token and a lease, and in the end neither is left."""
+    """With the commands that docs/schema.md shows a task has a token and a lease, and in the end neither is left."""
     queue = ocrq.Queue(url=private_server.url)
     task = queue.enqueue("anything", task_id="t-leased")
     client = private_server.client()

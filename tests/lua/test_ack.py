@@ -156,7 +156,7 @@ def test_mean_beside_a_foreign_program(rig: Rig) -> None:
         {"avg_processing_time": "inf", "processing_ms": "inf", "tasks_completed": 3},
     ],
 )
-def test_mean_survives_junk(rig: Rig, junk: dict[str, str]) -> None:
+def test_mean_survives_junk(rig: Rig, junk: dict[str, str | int]) -> None:
     """Numbers that are none stop no task and produce none."""
     daily = rig.keys.daily(utc_date(rig.now))
     rig.client.hset(daily, mapping=dict(junk))

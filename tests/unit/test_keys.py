@@ -100,4 +100,5 @@ def test_every_name_is_described() -> None:
         patterns.append(re.sub(r"\\\{\w+\\\}", "[^:]+", pattern))
     for rest in module._NAMES.values():
         name = f"ocr:{rest}" + ("x" if rest.endswith(":") else "")
-        assert any(re.fullmatch(pattern, name) for pattern in patterns), name
+        is_prefix = rest.endswith(":") and any(key.replace("[", "").startswith(f"ocr:{rest}") for key in told)
+        assert is_prefix or any(re.fullmatch(pattern, name) for pattern in patterns), name

@@ -1,0 +1,115 @@
+"""The measured tasks on ocrq."""
+
+import os
+import time
+import uuid
+from datetime import UTC, datetime
+
+import redis
+import tally
+
+import ocrq
+
+RESULT = {"confidence": 0.95, "word_count": 245} if os.environ.get("BENCH_RESULT") else None
+QUEUE = ocrq.Queue(url=tally.URL)
+
+
+def _declare(name, function):
+    def handler(task):
+        function(task.user_id, task.file_id, *task.payload.values())
+        return RESULT
+
+    ocrq.handler(name)(handler)
+
+
+def _declare_async(name, function):
+    async def handler(task):
+        await function(task.user_id, task.file_id, *task.payload.values())
+        return RESULT
+
+    ocrq.handler(name)(handler)
+
+
+for _name, _function in tally.SYNC.items():
+    if os.environ.get("BENCH_FORM") == "async":
+        _declare_async(_name, tally.ASYNC[_name])
+    else:
+        _declare(_name, _function)
+
+
+def _enqueue(task, user_id, file_id, *number):
+    payload = {"number": number[0]} if number else {}
+    QUEUE.enqueue(task, user_id=user_id, file_id=file_id, **payload)
+
+
+def _enqueue_urgent(task, user_id, file_id, *number):
+    payload = {"number": number[0]} if number else {}
+    QUEUE.enqueue(task, user_id=user_id, file_id=file_id, priority=8, **payload)
+
+
+def _foreign(push):
+    """A producer that knows only the documented keys."""
+    client = redis.Redis.from_url(tally.URL)
+
+    def send(task, user_id, file_id, *number):
+        task_id = str(uuid.uuid4())
+        fields = {"processor": task, "user_id": user_id, "file_id": file_id, "created_at": int(time.time())}
+        if number:
+            fields["payload"] = f'{{"number":{number[0]}}}'
+        with client.pipeline(transaction=True) as pipeline:
+            pipeline.hset(f"ocr:task:data:{task_id}", mapping={**fields, "status": "pending"})
+            push(pipeline, task_id)
+            pipeline.incr("ocr:stats:tasks:total")
+            pipeline.execute()
+
+    return send
+
+
+_SENDERS = {
+    "": lambda: _enqueue,
+    "priority": lambda: _enqueue_urgent,
+    "lpush": lambda: _foreign(lambda pipeline, task_id: pipeline.lpush("ocr:task:queue", task_id)),
+    "zadd": lambda: _foreign(lambda pipeline, task_id: pipeline.zadd("ocr:task:priority", {task_id: 8})),
+}
+send = _SENDERS[os.environ.get("BENCH_SEND", "")]()
+
+
+def send_many(task, many):
+    """Enqueue many with one call."""
+    QUEUE.enqueue_many([(task, {"user_id": user_id, "file_id": file_id}) for user_id, file_id in many])
+
+
+def fill_mixed(count):
+    """A long queue: a little at priority 8, half of the rest in the list, half at priority 3."""
+    for start in range(0, count, 1000):
+        many = []
+        for number in range(start, min(start + 1000, count)):
+            priority = 8 if number % 500 == 0 else 5 if number % 2 else 3
+            options = {"user_id": f"user-{number:031d}", "file_id": f"file-{number:031d}", "priority": priority}
+            many.append(("noop", options))
+        QUEUE.enqueue_many(many)
+
+
+def schedule(count, seconds):
+    """Tasks that become due in the same moment; says when (unix time)."""
+    at = time.time() + seconds
+    when = datetime.fromtimestamp(at, tz=UTC)
+    for number in range(count):
+        QUEUE.enqueue_at(when, "noop", user_id="user", file_id=f"file-{number:031d}")
+    return {"at": at}
+
+
+def abandon(count, seconds):
+    """Tasks as a worker leaves them that was lost with its host; says when (unix time) their leases are over."""
+    client = redis.Redis.from_url(tally.URL)
+    at = time.time() + seconds
+    claim = {"status": "processing", "attempts": 1, "deliveries": 1, "worker_id": "lost-1-abc123.1.1"}
+    for start in range(0, count, 1000):
+        with client.pipeline(transaction=True) as pipeline:
+            for number in range(start, min(start + 1000, count)):
+                task_id = str(uuid.uuid4())
+                fields = {"processor": "noop", "user_id": "user", "file_id": f"file-{number:031d}", **claim}
+                pipeline.hset(f"ocr:task:data:{task_id}", mapping={**fields, "started_at": int(time.time())})
+                pipeline.zadd("ocr:task:leases", {task_id: round(at * 1000)})
+            pipeline.execute()
+    return {"at": at}
