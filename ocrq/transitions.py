@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 from .keys import RESULT_CACHE_SECONDS, Keys
@@ -126,11 +127,12 @@ class Reaped(NamedTuple):
 
 
 class Reap(NamedTuple):
-    """What was taken back, whether there may be more, and ms until the next lease runs out (None: there is none)."""
+    """What was taken back, ms until the next lease runs out (None: there is none), and the server's time (unix ms)."""
 
     more: bool
     tasks: list[Reaped]
     next_ms: int | None
+    now_ms: int
 
 
 class Extended(NamedTuple):
@@ -248,9 +250,9 @@ class Transitions:
         """Move due tasks into their queues."""
         return self._call("promote", _read_promoted, limit=BATCH, repair_ms=REPAIR_MS)
 
-    def reap_expired(self) -> Call[Reap]:
-        """Take back what has outlived its lease."""
-        return self._reap("", "lease expired", (), alone=False)
+    def reap_expired(self, latest_ms: int | None = None) -> Call[Reap]:
+        """Take back what has outlived its lease, as of `latest_ms` where the server's clock is ahead of that."""
+        return self._reap("", "lease expired", (), alone=False, latest="" if latest_ms is None else latest_ms)
 
     def reap_forgotten(self, slot: str, known: Sequence[str]) -> Call[Reap]:
         """Give back what the server believes this living process holds, except what it knows that it has."""
@@ -325,13 +327,16 @@ class Transitions:
         """A worker's farewell."""
         return self._call("part", int, worker=self.keys.worker(worker_id), worker_id=worker_id)
 
-    def _reap(self, slot: str, reason: str, running: Sequence[str], *, alone: bool, keep: bool = False) -> Call[Reap]:
+    def _reap(
+        self, slot: str, reason: str, running: Sequence[str], *, alone: bool, keep: bool = False, latest: Arg = ""
+    ) -> Call[Reap]:
         return self._call(
             "reap",
             _read_reap,
             rest=running,
             slot=slot,
             reason=reason,
+            latest=latest,
             limit=BATCH,
             alone=int(alone),
             keep=int(keep),
@@ -364,11 +369,10 @@ def _truths(reply: Any) -> list[bool]:
 
 def _read_claim(reply: Any, slot: str) -> Claim:
     now_ms, more, fair_after, started_at, claimed, notes = reply
-    tasks, at = [], 0
-    while at < len(claimed):
-        task_id, token, attempts, size = claimed[at : at + 4]
-        at += 4 + size
-        fields = dict(zip(claimed[at - size : at : 2], claimed[at - size + 1 : at : 2], strict=True))
+    tasks = []
+    texts = iter(claimed)
+    for task_id, token, attempts, size in zip(texts, texts, texts, texts, strict=True):
+        fields = dict(islice(zip(texts, texts, strict=False), size // 2))
         fields["status"], fields["worker_id"], fields["started_at"] = PROCESSING, slot, started_at
         fields["attempts"], fields["deliveries"] = attempts, token
         tasks.append(Claimed(task_id, int(token), fields))
@@ -392,5 +396,5 @@ def _read_tidied(reply: Any) -> Tidied:
 
 
 def _read_reap(reply: Any) -> Reap:
-    more, tasks, next_ms = reply
-    return Reap(more == 1, [Reaped(*row) for row in tasks], next_ms if next_ms >= 0 else None)
+    more, tasks, next_ms, now_ms = reply
+    return Reap(more == 1, [Reaped(*row) for row in tasks], next_ms if next_ms >= 0 else None, now_ms)

@@ -1,22 +1,24 @@
 -- Take tasks back from workers that are gone. With a slot: that process died, and of what it held only `running` is
--- to blame, the rest goes back untouched. Without: every lease that has run out, and each counts as a crash. A crash
+-- to blame, the rest goes back untouched. Without: every lease that has run out, but by no later a time than `latest` (ms,
+-- "": whatever it is now; the server's clock may have been set forward), and each counts as a crash. A crash
 -- with `alone` = "1" (the process died, its worker lived) is the task's own doing; when the whole worker or host went,
 -- it may be anybody's, so many more of those are borne before the task is given up. With `keep` = "1" the process lives
 -- and `running` is all that it knows of: the rest was settled on a server that has forgotten it, and goes back untouched.
 -- KEYS leases dead quarantine reasons failed pending
 -- PREFIX data_prefix held_prefix list_prefix priority_prefix daily_prefix user_channel_prefix task_channel_prefix notifications
--- ARGV slot reason limit alone keep max_crashes max_deaths unit failed_seconds
+-- ARGV slot reason latest limit alone keep max_crashes max_deaths unit failed_seconds
 -- REST ids that the slot was running, or with `keep` has
 -- RETURNS {1 when there is more, {id, "waiting", "dead", "released", "ended" or "quarantined", crashes, queue, processor, reason}...,
--- ms until the next lease runs out or -1}
+-- ms until the next lease runs out or -1, server ms}
 local now = now_ms()
+local judged = math.min(now, tonumber(latest) or now)
 local function next_ms()
   local first = call('ZRANGE', leases, 0, 0, 'WITHSCORES')
-  return #first > 0 and math.max(0, tonumber(first[2]) - now) or -1
+  return #first > 0 and math.max(0, tonumber(first[2]) - judged) or -1
 end
 if slot == '' then -- mostly there is nothing to do
-  local late = try('ZCOUNT', leases, '-inf', now)
-  if late == 0 then return { 0, {}, next_ms() } end
+  local late = try('ZCOUNT', leases, '-inf', judged)
+  if late == 0 then return { 0, {}, next_ms(), now } end
 end
 local bad = wrong_type(leases, 'zset') or wrong_type(dead, 'zset') or wrong_type(quarantine, 'zset')
   or wrong_type(reasons, 'hash') or wrong_type(list_prefix, 'list')
@@ -101,10 +103,10 @@ if slot ~= '' then
     if keep ~= '1' then call('DEL', held) end
   end
 else
-  local late = call('ZRANGEBYSCORE', leases, '-inf', now, 'LIMIT', 0, limit)
+  local late = call('ZRANGEBYSCORE', leases, '-inf', judged, 'LIMIT', 0, limit)
   for i = #late, 1, -1 do take_back(late[i], nil, true) end
   if #late >= tonumber(limit) then more = 1 end
 end
 if waiting > 0 then try('INCRBY', pending, waiting) end
 if died > 0 then tally(failed, daily_prefix, now, 'tasks_failed', died) end
-return { more, out, next_ms() }
+return { more, out, next_ms(), now }

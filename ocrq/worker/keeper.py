@@ -29,6 +29,7 @@ from ..session_transitions import SessionTransitions
 from ..transitions import BATCH, Call, Extended, Promoted, Reap, Reaped, Tidied, Transitions
 from . import processes, trouble
 from .board import BUSY, GONE, Board, Slot, orphans, same_boot
+from .clock import ServerClock
 from .health import ProbeFile
 from .lookout import Lookout
 from .options import WorkerOptions
@@ -95,6 +96,7 @@ class _Keeper:
         self._described: list[str] = []  # as the server last heard it, and when
         self._beaten = 0.0
         self._next_tidying = time.monotonic() + TIDY_SECONDS * random.uniform(0.1, 1)
+        self._clock = ServerClock(settings.lease_seconds)
         self._lookout = Lookout(options)
         self._next_look = float("inf") if self._lookout.seconds is None else 0.0
         self._started = time.time()
@@ -192,8 +194,12 @@ class _Keeper:
     def _reap(self) -> float:
         """Take back what has outlived its lease; returns the seconds until the next look."""
         settings = self._options.settings
-        reap: Reap = self._exchange(self._transitions.reap_expired())
+        now = time.monotonic()
+        reap: Reap = self._exchange(self._transitions.reap_expired(self._clock.latest(now)))
         _say_reaped(reap.tasks)
+        if self._clock.saw(reap.now_ms, now):
+            _log.warning("the server's clock was set forward; leases are judged by the old time until all are renewed")
+            self._next_renewal = now
         if reap.more:
             return 0.0
         # a lease that is not there yet lasts long enough; and not all workers look at once

@@ -34,17 +34,19 @@ def completed(task: Task, result: Any, duration: float, *, max_result_bytes: int
     """The handler returned. Raises InvalidResult when what it returned cannot be kept."""
     encoded = b"" if result is None else _encode_result(result, max_result_bytes)
     fields: list[str | bytes] = []
-    summary: dict[str, Any] = {}
-    if isinstance(result, Mapping):
-        for name in _SUMMARY:
-            value = result.get(name)
-            if isinstance(value, (int, float)) and not isinstance(value, bool):
-                fields += (name, repr(value))
-                if name in _NOTIFIED:
-                    summary[name] = value
-    message = {"type": "task_completed", "task_id": task.id, "user_id": task.user_id, "status": COMPLETED}
-    head = message_head({**message, "result": summary} if summary else message)
-    done = Done(task.id, task.token, round(duration * 1000), encoded, head, task.user_id, fields)
+    message: dict[str, Any] = {
+        "type": "task_completed",
+        "task_id": task.id,
+        "user_id": task.user_id,
+        "status": COMPLETED,
+    }
+    if type(result) is dict or isinstance(result, Mapping):
+        numbers = {name: result[name] for name in _SUMMARY if name in result and type(result[name]) in (int, float)}
+        for name, value in numbers.items():
+            fields += (name, repr(value))
+        if summary := {name: value for name, value in numbers.items() if name in _NOTIFIED}:
+            message["result"] = summary
+    done = Done(task.id, task.token, round(duration * 1000), encoded, message_head(message), message["user_id"], fields)
     return Outcome(task, "completed", duration, done)
 
 

@@ -101,6 +101,7 @@ def jumps(rig: Rig) -> int:
         rig.started(ids[0])
         clock.set(offset)
         rig.settle()
+        assert {rig.state().hashes[task_id]["deliveries"] for task_id in ids} == {"1"}, "work was taken from the living"
         rig.enqueue(5, failures=1)
         rig.settle()
     assert all(worker.process.poll() is None for worker in workers), "a worker gave up"

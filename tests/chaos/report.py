@@ -44,9 +44,9 @@ _TAIL = """
 - **An evicting server.** Under `allkeys-lru` and its like every lost hash of a waiting task is quarantined when its
   turn comes; a task whose line the server threw away is stranded, and a search finds it (`ocrq task list --status
   stranded`). One that has lost both leaves no trace but the count of evicted keys. Use `volatile-ttl` or `noeviction`.
-- **The server's clock.** Leases are measured by it. When it jumps ahead by more than a lease, what runs may be run a
-  second time; when it goes back, a lost host's tasks return that much later. A worker lost on the same host as another
-  is noticed without a clock.
+- **The server's clock.** Leases are measured by it. When it jumps ahead, workers wait with taking anything back until
+  all have renewed; one that starts just then cannot know, and what runs may be run a second time. When it goes back, a
+  lost host's tasks return that much later. A worker lost on the same host as another is noticed without a clock.
 - **A cluster that moves our slot key by key.** Until the move is over every script is refused as a whole, and repeated.
   A move that takes longer than a lease is a server that was frozen for so long.
 - **Processes that a handler leaves behind** live until the worker's process that ran it ends.

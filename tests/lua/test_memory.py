@@ -40,7 +40,7 @@ def test_work_goes_on_when_memory_is_out(private_server: ServerHandle) -> None:
     assert rig.ack("ack") == ["done"]
     assert [rig.nack("retry"), rig.nack("dead", "dead"), rig.nack("set-aside", "quarantine")] == ["done"] * 3
     assert rig.run(rig.transitions.release(SLOT, [("release", 1)])) == ["done"]
-    _, reaped, _ = rig.run(rig.transitions.reap_slot("w2:1", "signal 9", ["died"], alone=True))
+    _, reaped, *_ = rig.run(rig.transitions.reap_slot("w2:1", "signal 9", ["died"], alone=True))
     assert [task.verdict for task in reaped] == ["waiting"]
     assert rig.run(rig.transitions.promote())[:2] == (1, 1)
     assert rig.broker.cancel("cancel")

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.every_server
 
 def died(rig: Rig, *running: str, alone: bool = True, slot: str = SLOT) -> list[Reaped]:
     """The process of the slot died while it ran these."""
-    more, reaped, _ = rig.run(rig.transitions.reap_slot(slot, "signal 9", running, alone=alone))
+    more, reaped, *_ = rig.run(rig.transitions.reap_slot(slot, "signal 9", running, alone=alone))
     assert not more
     return reaped
 
@@ -28,7 +28,7 @@ def test_expired(rig: Rig) -> None:
     rig.running("next", "a")
     rig.expire("a")
     before = rig.snapshot()
-    more, reaped, next_ms = rig.run(rig.transitions.reap_expired())
+    more, reaped, next_ms, _ = rig.run(rig.transitions.reap_expired())
     assert (more, reaped) == (False, [Reaped("a", "waiting", 1, "default", "p", "lease expired")])
     assert 0 < (next_ms or 0) <= 1000 * rig.settings.lease_seconds  # the other's
     after = rig.snapshot()
@@ -163,15 +163,26 @@ def test_ended_by_a_foreign_program(rig: Rig, status: str) -> None:
     assert (rig.waiting(), rig.counter("pending"), rig.client.zcard(rig.keys.leases)) == ([], 0, 0)
 
 
+def test_by_an_earlier_time(rig: Rig) -> None:
+    """Where the server's clock is ahead of what the keeper believes, leases are judged by the earlier time."""
+    rig.running("a")
+    rig.expire("a")
+    deadline = rig.client.zscore(rig.keys.leases, "a")
+    _, reaped, next_ms, now_ms = rig.run(rig.transitions.reap_expired(int(deadline) - 1000))
+    assert (reaped, next_ms) == ([], 1000)
+    assert now_ms > deadline
+    assert [task.id for task in rig.run(rig.transitions.reap_expired(int(deadline) + 1)).tasks] == ["a"]
+
+
 def test_bounded(rig: Rig) -> None:
     """One call takes back a bounded number and says that there is more."""
     ids = [f"t{number:03}" for number in range(BATCH + 5)]
     rig.enqueue(*ids, processor="p")
     rig.claim(len(ids))
     rig.client.zadd(rig.keys.leases, dict.fromkeys(ids, 1))
-    more, reaped, _ = rig.run(rig.transitions.reap_expired())
+    more, reaped, *_ = rig.run(rig.transitions.reap_expired())
     assert (more, len(reaped)) == (True, BATCH)
-    more, reaped, _ = rig.run(rig.transitions.reap_expired())
+    more, reaped, *_ = rig.run(rig.transitions.reap_expired())
     assert (more, len(reaped)) == (False, 5)
     assert rig.run(rig.transitions.reap_expired()).next_ms is None  # nothing is leased any more
     assert sorted(rig.waiting()) == ids

@@ -26,7 +26,7 @@ def test_one_that_runs_is_taken_back_by_reap(rig: Rig) -> None:
     snapshot = rig.snapshot()
     assert rig.run(salvage(rig, "a")) == ["running"]
     assert rig.snapshot() == snapshot
-    more, (reaped,), _ = rig.run(rig.transitions.reap_expired())
+    more, (reaped,), *_ = rig.run(rig.transitions.reap_expired())
     assert (more, reaped.verdict, reaped.crashes) == (False, "waiting", 1)
     assert (rig.scored(), rig.fields("a")["status"], rig.fields("a")["attempts"]) == ({"a": 8.0}, "pending", "1")
 

@@ -100,9 +100,9 @@ def test_the_others() -> None:
     slot = MADE.reap_slot("s", "signal 9", ["a"], alone=True)
     assert (arguments(slot)["alone"], arguments(slot)["rest"], arguments(slot)["max_crashes"]) == (1, ["a"], 4)
     row = ["a", "dead", 3, "q", "p", "r"]
-    assert slot.read([1, [row], -1]) == (True, [Reaped("a", "dead", 3, "q", "p", "r")], None)
-    assert slot.read([0, [], 5]).next_ms == 5
-    assert arguments(MADE.reap_expired())["slot"] == ""
+    assert slot.read([1, [row], -1, 9]) == (True, [Reaped("a", "dead", 3, "q", "p", "r")], None, 9)
+    assert slot.read([0, [], 5, 9]).next_ms == 5
+    assert (arguments(MADE.reap_expired())["slot"], arguments(MADE.reap_expired(7))["latest"]) == ("", 7)
     report = Progress("a", 1, 0.5, "t", b"{", "u")
     assert arguments(MADE.progress([report]))["rest"] == ["a", 1, 0.5, "t", b"{", "u"]
     assert arguments(MADE.beat("w", 120, ["x", "y"]))["worker"] == "ns:worker:w"
