@@ -31,7 +31,7 @@ _CHANNELS = ("notifications", "channel_prefix", "user_channel_prefix", "task_cha
 _CALL = re.compile(r"\b(?:call|try|put)\('([A-Z]+)'(?:, '([A-Z]+)')?")
 _SUBCOMMANDS = ("ACL", "CLIENT", "MEMORY", "OBJECT", "SCRIPT")
 #: Plain commands that change what they name; all others are reads.
-_WRITES = frozenset("SET DEL UNLINK EXPIRE SADD SREM LPUSH INCR".split())
+_WRITES = frozenset("SET DEL UNLINK EXPIRE SADD SREM LPUSH INCR ZREM ZREMRANGEBYSCORE".split())
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +130,10 @@ GROUPS = {
             "SET {watch} x",
             "GET {watch}",
             "EXPIRE {watch} 60",
+            # of `census` what the keeper asks for, which looks at no session
+            "ZREM {active_users} x",
+            "ZREMRANGEBYSCORE {active_users} 0 1",
+            "SET {users_active} 1",
             "SCAN 0",
             "SCRIPT LOAD x",
             "CLIENT TRACKING ON",

@@ -10,6 +10,9 @@ if bad then return bad end
 call('ZREM', leases, '') -- a write that is allowed when memory is out, so that those behind it are
 local now = now_ms()
 local time, replies, ids, duration = stamp(now, unit), {}, {}, 0
+-- Times instead of lifetimes: those the server would have to turn into times, each for itself.
+local kept_until = string.format('%.0f', now + 1000 * TASK_SECONDS)
+local cached_until = string.format('%.0f', now + 1000 * tonumber(result_seconds))
 local i = REST
 while ARGV[i] do
   local id, token, took, result, head, user_id, n =
@@ -26,8 +29,8 @@ while ARGV[i] do
     if now_is[3] then call('HDEL', key, 'error', 'error_type') end
     call('HSET', key, 'status', 'completed', 'completed_at', time, 'result_bytes', #result,
       unpack(ARGV, first, i - 1))
-    call('EXPIRE', key, TASK_SECONDS)
-    if result ~= '' then call('SET', result_prefix .. id, result, 'EX', result_seconds) end
+    call('PEXPIREAT', key, kept_until)
+    if result ~= '' then call('SET', result_prefix .. id, result, 'PXAT', cached_until) end
     notify(head, time, id, user_id, notifications, user_channel_prefix, task_channel_prefix)
     duration, verdict = duration + tonumber(took), 'done'
   end

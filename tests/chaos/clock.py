@@ -97,7 +97,7 @@ def jumps(rig: Rig) -> int:
     for worker in workers:
         rig.up(worker)
     for offset in (60, 0) * rig.size:
-        ids = rig.enqueue(10, seconds=0.4)
+        ids = rig.enqueue(4, seconds=2.5)  # longer than what passes until somebody looks for leases that ran out
         rig.started(ids[0])
         clock.set(offset)
         rig.settle()
