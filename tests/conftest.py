@@ -49,10 +49,16 @@ def pytest_configure(config: pytest.Config) -> None:
             config.pluginmanager.register(Tell(config.stash[MISSING]), "ocrq-tell")
 
 
+def _kinds(config: pytest.Config, *, local: bool) -> list[str]:
+    """The kinds of server that can run here; `local`: those that are processes of this host."""
+    kinds = [kind for kind, missing in config.stash[MISSING].items() if not missing]
+    return [kind for kind in kinds if kind in ("valkey", "redis")] if local else kinds
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """One test per kind of server for `every_server`, else one on the embedded binary."""
-    every = metafunc.definition.get_closest_marker("every_server") is not None
-    kinds = [kind for kind, missing in metafunc.config.stash[MISSING].items() if not missing] if every else ["valkey"]
+    every = metafunc.definition.get_closest_marker("every_server")
+    kinds = ["valkey"] if every is None else _kinds(metafunc.config, local=bool(every.kwargs.get("local")))
     if "server" in metafunc.fixturenames:
         metafunc.parametrize("server", kinds, indirect=True, scope="session")
     if "private_server" in metafunc.fixturenames:

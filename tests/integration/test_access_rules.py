@@ -249,6 +249,7 @@ def test_doctor_knows_the_roles(roles: Roles) -> None:
         assert f"has the rights of a {role}" in found[-1].what, found
 
 
+@pytest.mark.every_server(local=True)
 def test_a_file_of_all_users(private_server: ServerHandle, tmp_path: Path) -> None:
     """The files together are an ACL file that a server loads at its start."""
     whole = "user default on nopass ~* &* +@all\n" + "".join(

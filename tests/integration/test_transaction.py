@@ -206,6 +206,7 @@ def test_durability(private_server: ServerHandle, face: Any) -> None:
     assert [task.created for task in caught.value.tasks] == [True]
 
 
+@pytest.mark.every_server(local=True)
 def test_cluster(private_server: ServerHandle, face: Any) -> None:
     """On a cluster all keys must be in the namespace's slot; anything else is refused as a whole."""
     private_server.stop()
