@@ -93,7 +93,7 @@ class _Keeper:
         )
         self._renew_seconds = settings.lease_seconds / 3
         self._next_renewal = self._next_beat = self._next_reap = self._next_promotion = self._next_orphans = 0.0
-        self._described: list[str] = []  # as the server last heard it, and when
+        self._described: tuple[list[str], int] = [], 0  # as the server last heard it, on which connection, and when
         self._beaten = 0.0
         self._next_tidying = time.monotonic() + TIDY_SECONDS * random.uniform(0.1, 1)
         self._clock = ServerClock(settings.lease_seconds)
@@ -235,9 +235,10 @@ class _Keeper:
         """Beat, when there is something new to say or the last word is old."""
         self._next_beat = now + BEAT_SECONDS
         description = self._description()
-        if description != self._described or now - self._beaten >= IDLE_BEAT_SECONDS:
+        met = self._link.connections  # behind a new one the server may have forgotten
+        if (description, met) != self._described or now - self._beaten >= IDLE_BEAT_SECONDS:
             self._exchange(self._transitions.beat(self._options.worker_id, WORKER_SECONDS, description))
-            self._described, self._beaten = description, now
+            self._described, self._beaten = (description, met), now
 
     def _description(self) -> list[str]:
         options = self._options

@@ -351,7 +351,7 @@ def test_slow_listeners(private_server: LocalServer) -> None:
     """Who does not keep up is cut off by the server, which is told as `Missed` and not in silence."""
     client = private_server.client()
     client.config_set("client-output-buffer-limit", "pubsub 1mb 512kb 1")
-    with ocrq.Notifications(url=private_server.url) as door, door.subscribe(timeout=20) as heard:
+    with ocrq.Notifications(url=private_server.url) as door, door.subscribe(timeout=45) as heard:
         for _ in range(400):
             client.publish("ocr:notifications", json.dumps({"type": "big", "x": "x" * 100_000}))
         while not isinstance(item := next(heard), ocrq.Missed):
