@@ -12,6 +12,7 @@ import select
 import threading
 import time
 from collections.abc import Callable, Sequence
+from socket import MSG_DONTWAIT, MSG_PEEK
 from typing import TYPE_CHECKING, Any, cast
 
 import redis
@@ -84,10 +85,10 @@ class Link:
                     time.sleep(delay * random.random())
                     delay = min(delay * 2, _LAST_DELAY)
 
-    def wait(self, timeout: float, others: Sequence[int] = ()) -> bool:
+    def wait(self, timeout: float, others: Sequence[int] = (), *, asks: bool = False) -> bool:
         """Wait for the doorbell, for another file descriptor to be readable, or for the timeout in seconds.
 
-        True when it is worth asking for work again.
+        True when it is worth asking for work again. Who `asks` at once then leaves the ring to be read with the answer.
         """
         self._read_pushes()  # one that came together with a reply is read already: poll would not see it
         if self._rung or not self._connection.is_connected:
@@ -103,6 +104,8 @@ class Link:
         for descriptor in others:
             poller.register(descriptor, select.POLLIN)
         if any(descriptor == socket.fileno() for descriptor, _ in poller.poll(timeout * 1000)):
+            if asks and self._tracking and _says_something(socket):
+                return True
             self._read_pushes()
         rung, self._rung = self._rung, False
         return rung or not self._tracking
@@ -122,10 +125,12 @@ class Link:
                 for i, bell in zip(open_calls, armed, strict=True)
             ]
             self._connection.send_packed_command([b"".join(packed)], check_health=False)
-            replies = []
+            replies, is_heard = [], False
             for bell in armed:
                 if bell:
                     self._tracking = not isinstance(self._reply(), Exception)
+                    if not is_heard:  # what rang until now is answered by what was asked just behind
+                        self._rung, is_heard = False, True
                 replies.append(self._reply())
             for i, reply in zip(list(open_calls), replies, strict=True):
                 if isinstance(reply, redis.exceptions.NoScriptError):
@@ -201,3 +206,11 @@ class Link:
         except (redis.ConnectionError, redis.TimeoutError, OSError):
             self._connection.disconnect()
             self._rung = True
+
+
+def _says_something(socket: Any) -> bool:
+    """Whether there is data, which on an idle connection is a ring, and not its end; False also where TLS hides it."""
+    try:
+        return bool(socket.recv(1, MSG_PEEK | MSG_DONTWAIT))
+    except (ValueError, OSError):
+        return False

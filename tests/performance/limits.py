@@ -38,10 +38,10 @@ LIMITS = {
         0.011, 0.06, "requests per task under load", "ocrq/worker/child.py, settler.py, ocrq/link.py"
     ),
     "Python calls of a task": Limit(
-        104.0, 120.0, "Python functions per no-op task in the child's main thread", "ocrq/worker/child.py, executor.py"
+        70.0, 90.0, "Python functions per no-op task in the child's main thread", "ocrq/worker/child.py, executor.py"
     ),
     "Python calls of an async task": Limit(
-        62.5, 75.0, "Python functions per no-op async task, concurrency 10", "ocrq/worker/child.py, executor.py"
+        57.0, 68.0, "Python functions per no-op async task, concurrency 10", "ocrq/worker/child.py, executor.py"
     ),
     "Python calls of an enqueue": Limit(
         62.0, 70.0, "Python functions per call of Queue.enqueue", "ocrq/queue.py, task.py, broker.py"
@@ -59,7 +59,7 @@ LIMITS = {
         0.13, 1.5, "scripts called per second by a worker with two processes", "ocrq/worker/keeper.py, child.py"
     ),
     "commands of an idle worker": Limit(
-        0.75, 10.0, "server commands per second, those inside the scripts included", "ocrq/worker/keeper.py, claim.lua"
+        0.75, 7.0, "server commands per second, those inside the scripts included", "ocrq/worker/keeper.py, claim.lua"
     ),
     "connections of an idle worker": Limit(
         3.0, 3.0, "connections of a worker with two processes: keeper and children", "ocrq/worker, ocrq/link.py"
