@@ -12,7 +12,6 @@ import select
 import threading
 import time
 from collections.abc import Callable, Sequence
-from socket import MSG_DONTWAIT, MSG_PEEK
 from typing import TYPE_CHECKING, Any, cast
 
 import redis
@@ -85,10 +84,10 @@ class Link:
                     time.sleep(delay * random.random())
                     delay = min(delay * 2, _LAST_DELAY)
 
-    def wait(self, timeout: float, others: Sequence[int] = (), *, asks: bool = False) -> bool:
+    def wait(self, timeout: float, others: Sequence[int] = ()) -> bool:
         """Wait for the doorbell, for another file descriptor to be readable, or for the timeout in seconds.
 
-        True when it is worth asking for work again. Who `asks` at once then leaves the ring to be read with the answer.
+        True when it is worth asking for work again.
         """
         self._read_pushes()  # one that came together with a reply is read already: poll would not see it
         if self._rung or not self._connection.is_connected:
@@ -104,8 +103,6 @@ class Link:
         for descriptor in others:
             poller.register(descriptor, select.POLLIN)
         if any(descriptor == socket.fileno() for descriptor, _ in poller.poll(timeout * 1000)):
-            if asks and self._tracking and _says_something(socket):
-                return True
             self._read_pushes()
         rung, self._rung = self._rung, False
         return rung or not self._tracking
@@ -125,12 +122,10 @@ class Link:
                 for i, bell in zip(open_calls, armed, strict=True)
             ]
             self._connection.send_packed_command([b"".join(packed)], check_health=False)
-            replies, is_heard = [], False
+            replies = []
             for bell in armed:
                 if bell:
                     self._tracking = not isinstance(self._reply(), Exception)
-                    if not is_heard:  # what rang until now is answered by what was asked just behind
-                        self._rung, is_heard = False, True
                 replies.append(self._reply())
             for i, reply in zip(list(open_calls), replies, strict=True):
                 if isinstance(reply, redis.exceptions.NoScriptError):
@@ -206,11 +201,3 @@ class Link:
         except (redis.ConnectionError, redis.TimeoutError, OSError):
             self._connection.disconnect()
             self._rung = True
-
-
-def _says_something(socket: Any) -> bool:
-    """Whether there is data, which on an idle connection is a ring, and not its end; False also where TLS hides it."""
-    try:
-        return bool(socket.recv(1, MSG_PEEK | MSG_DONTWAIT))
-    except (ValueError, OSError):
-        return False

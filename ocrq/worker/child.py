@@ -215,7 +215,7 @@ class _Child:
         memory.give_back()
         ask_at = time.monotonic() + ASK_SECONDS
         while not self._stop.is_set and time.monotonic() < ask_at:
-            if self._link.wait(IDLE_SECONDS, (self._stop.descriptor,), asks=True):
+            if self._link.wait(IDLE_SECONDS, (self._stop.descriptor,)):
                 break
             self._slot.beat(IDLE)
 
