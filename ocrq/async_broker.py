@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import redis
 
-from .broker import LISTEN_SECONDS, TROUBLES, as_text, heard, is_confirmation, not_listening, routed, said
+from .broker import LISTEN_SECONDS, TROUBLES, Connected, as_text, heard, is_confirmation, not_listening, routed, said
 from .connection import guarded, translate
-from .keys import Keys
 from .operation import OnLoop, Steps
 from .settings import Settings
 from .steps import Batch, Command, Elsewhere, Hear, Hush, Invoke, Listen, Message, Ping, Sleep, Step
-from .transitions import Call, Transitions
+from .transitions import Call
 
 if TYPE_CHECKING:
     from redis import asyncio as aio
@@ -24,16 +23,13 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class AsyncBroker(OnLoop):
+class AsyncBroker(Connected, OnLoop):
     """The steps and transitions of one namespace on one server, for one event loop."""
 
+    client: aio.Redis
+
     def __init__(self, client: aio.Redis, settings: Settings, *, url: str = "") -> None:
-        self.client = client
-        self.url = url
-        self.keys = Keys(settings.namespace)
-        self.settings = settings
-        self.transitions = Transitions(settings, self.keys)
-        self._replies_are_text = client.get_encoder().decode_responses  # a caller's own connection may be any
+        super().__init__(client, settings, url=url)
         self._answers: dict[type[Any], Callable[[Any], Awaitable[Any]]] = {
             tuple: lambda command: self._send(self._command(command)),
             Call: self._run,

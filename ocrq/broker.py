@@ -29,16 +29,25 @@ KEYLESS = frozenset(("SCAN", "INFO", "CONFIG", "TIME", "MEMORY", "DBSIZE", "ACL"
 TROUBLES = (redis.RedisError, redis.exceptions.RedisClusterException, OSError)  #: the second is none of the first
 
 
-class Broker(Blocking):
-    """The steps and transitions of one namespace on one server."""
+class Connected:
+    """What both brokers know of their server."""
 
-    def __init__(self, client: redis.Redis, settings: Settings, *, url: str = "") -> None:
+    def __init__(self, client: Any, settings: Settings, *, url: str = "") -> None:
         self.client = client
         self.url = url
         self.keys = Keys(settings.namespace)
         self.settings = settings
         self.transitions = Transitions(settings, self.keys)
         self._replies_are_text = client.get_encoder().decode_responses  # a caller's own connection may be any
+
+
+class Broker(Connected, Blocking):
+    """The steps and transitions of one namespace on one server."""
+
+    client: redis.Redis
+
+    def __init__(self, client: redis.Redis, settings: Settings, *, url: str = "") -> None:
+        super().__init__(client, settings, url=url)
         self._answers: dict[type[Any], Callable[[Any], Any]] = {
             tuple: lambda command: self.send(self._command, command),
             Call: self.run,

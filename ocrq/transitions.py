@@ -79,7 +79,7 @@ class Done(NamedTuple):
 
     id: str
     token: int
-    duration_ms: int
+    duration_ms: float
     result: bytes
     message: bytes
     user_id: str

@@ -167,7 +167,8 @@ end
 
 -- What the claim has to know of a hash. Called for each task, so with room for just these fields: tables that grow cost most.
 local function known_of(flat)
-  local f = { status = nil, processor = nil, queue = nil, priority = nil, deliveries = nil, attempts = nil, crashes = nil }
+  local f = { status = nil, processor = nil, queue = nil, priority = nil, deliveries = nil, attempts = nil, crashes = nil,
+    completed_at = nil }
   for i = 1, #flat, 2 do
     if KNOWN[flat[i]] then f[flat[i]] = flat[i + 1] end
   end

@@ -128,9 +128,8 @@ local function tally(counter, daily_prefix, now, field, n, duration_ms)
     if not is_mean then mean = duration_ms / n end
     -- The sum counts as long as the mean is what we made of it: other programs set a mean, or add to the number alone.
     if not (is_mean and sum and string.format('%.3f', sum / before) == seen[1]) then sum = mean * before end
-    sum = math.floor(sum + duration_ms + 0.5)
-    try('HSET', daily, 'avg_processing_time', string.format('%.3f', sum / count), 'processing_ms',
-      string.format('%.0f', sum))
+    sum = math.floor(1000 * (sum + duration_ms) + 0.5) / 1000 -- as it is written, or the mean would not be what it makes
+    try('HSET', daily, 'avg_processing_time', string.format('%.3f', sum / count), 'processing_ms', text_of(sum))
   end
   if call('TTL', daily) == -1 then call('EXPIRE', daily, DAILY_SECONDS) end -- once, also when others wrote it first
 end

@@ -46,7 +46,9 @@ def completed(task: Task, result: Any, duration: float, *, max_result_bytes: int
             fields += (name, repr(value))
         if summary := {name: value for name, value in numbers.items() if name in _NOTIFIED}:
             message["result"] = summary
-    done = Done(task.id, task.token, round(duration * 1000), encoded, message_head(message), message["user_id"], fields)
+    done = Done(
+        task.id, task.token, round(duration * 1000, 3), encoded, message_head(message), message["user_id"], fields
+    )
     return Outcome(task, "completed", duration, done)
 
 

@@ -179,7 +179,7 @@ class Rig:
         return [str(verdict) for verdict in self.run(call)]
 
     def done(
-        self, task_id: str, token: int = 1, *, result: bytes = b'{"text":"x"}', took: int = 20, user: str = ""
+        self, task_id: str, token: int = 1, *, result: bytes = b'{"text":"x"}', took: float = 20, user: str = ""
     ) -> Done:
         head = message_head({"type": "task_completed", "task_id": task_id, "user_id": user, "status": "completed"})
         return Done(task_id, token, took, result, head, user, ("confidence", "0.5"))

@@ -120,6 +120,15 @@ def test_several(rig: Rig) -> None:
     assert daily == {"tasks_completed": "3", "avg_processing_time": "60.000", "processing_ms": "180"}
 
 
+def test_the_mean_of_short_tasks(rig: Rig) -> None:
+    """Parts of a millisecond add up, over calls too, and the sum stays one of ours."""
+    rig.running("a", "b", "c")
+    for task_id, took in (("a", 0.25), ("b", 0.5), ("c", 0.105)):
+        rig.ack(task_id, took=took)
+    daily = rig.client.hgetall(rig.keys.daily(utc_date(rig.now)))
+    assert daily == {"tasks_completed": "3", "avg_processing_time": "0.285", "processing_ms": "0.855"}
+
+
 def test_mean_goes_on_from_foreign_numbers(rig: Rig) -> None:
     """A daily hash that another program began is continued: true mean of all, and it gets its expiry."""
     daily = rig.keys.daily(utc_date(rig.now))

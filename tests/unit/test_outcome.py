@@ -47,7 +47,7 @@ def test_completed() -> None:
     result = {"text": "…", "confidence": 0.95, "word_count": 245, "page_count": 2, "processing_time_ms": 10, "x": [1]}
     outcome = completed(task(), result, 1.2345, max_result_bytes=1000)
     done = done_of(outcome)
-    assert (outcome.event, done.id, done.token, done.duration_ms, done.user_id) == ("completed", "a", 7, 1234, "u")
+    assert (outcome.event, done.id, done.token, done.duration_ms, done.user_id) == ("completed", "a", 7, 1234.5, "u")
     assert msgspec.json.decode(done.result) == result
     assert whole(done.message) == {
         "type": "task_completed",
