@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import redis
 
-from .broker import LISTEN_SECONDS, TROUBLES, Connected, as_text, heard, is_confirmation, not_listening, routed, said
+from .broker import LISTEN_SECONDS, TROUBLES, Connected, heard, is_confirmation, not_listening, routed, said
 from .connection import guarded, translate
 from .operation import OnLoop, Steps
+from .replies import as_text
 from .settings import Settings
 from .steps import Batch, Command, Elsewhere, Hear, Hush, Invoke, Listen, Message, Ping, Sleep, Step
 from .transitions import Call

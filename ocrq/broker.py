@@ -16,6 +16,7 @@ from .connection import guarded, redact, translate
 from .errors import ServerUnreachable, TaskNotFound
 from .keys import Keys, checked_queue
 from .operation import Blocking, Steps
+from .replies import as_text
 from .settings import Settings
 from .steps import PONG, Batch, Command, Elsewhere, Hear, Hush, Invoke, Listen, Message, Ping, Sleep, Step
 from .transitions import Call, NewTask, Place, Transitions
@@ -204,15 +205,6 @@ def known(task_id: str, verdict: str) -> str:
     if verdict == "unknown":
         raise TaskNotFound(f"no task {task_id!r}: it was never enqueued here, or it ended more than 24 hours ago")
     return verdict
-
-
-def as_text(reply: Any) -> Any:
-    """A reply of a connection that does not decode, with texts for bytes."""
-    if isinstance(reply, bytes):
-        return reply.decode("utf-8", "surrogateescape")
-    if isinstance(reply, dict):
-        return {as_text(name): as_text(value) for name, value in reply.items()}
-    return [as_text(value) for value in reply] if isinstance(reply, (list, tuple)) else reply
 
 
 def routed(client: Any, keys: Keys, command: Command) -> dict[str, Any]:

@@ -123,10 +123,10 @@ class Link:
             ]
             self._connection.send_packed_command([b"".join(packed)], check_health=False)
             replies = []
-            for bell in armed:
+            for i, bell in zip(open_calls, armed, strict=True):
                 if bell:
                     self._tracking = not isinstance(self._reply(), Exception)
-                replies.append(self._reply())
+                replies.append(self._reply(calls[i].is_binary))
             for i, reply in zip(list(open_calls), replies, strict=True):
                 if isinstance(reply, redis.exceptions.NoScriptError):
                     self._load(calls[i])
@@ -149,9 +149,9 @@ class Link:
     def _pack(self, command: Sequence[Any]) -> bytes:
         return b"".join(self._connection.pack_command(*command))
 
-    def _reply(self) -> Any:
+    def _reply(self, is_binary: bool = False) -> Any:  # as `read_response` takes it
         try:
-            return self._connection.read_response()
+            return self._connection.read_response(is_binary)
         except redis.ResponseError as error:
             return error
 

@@ -15,7 +15,7 @@ import os
 import sys
 from contextlib import AbstractContextManager, ExitStack
 from time import monotonic, perf_counter
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, Self
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -231,7 +231,7 @@ class _Nothing:
 
     __slots__ = ()
 
-    def __enter__(self) -> Scope:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_args: object) -> None:
@@ -241,7 +241,7 @@ class _Nothing:
         """Nothing to mark."""
 
 
-NOTHING: AbstractContextManager[Scope] = _Nothing()
+NOTHING = _Nothing()
 
 
 class _Scope(AbstractContextManager[Scope]):

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
+
+import msgspec
 
 from .keys import RESULT_CACHE_SECONDS, Keys
 from .lua import Arg, Script, script
+from .replies import Unpacker, as_text
 from .settings import Settings
-from .task import PROCESSING, Task
+from .task import Task
 
 T = TypeVar("T")
 Verdict = Literal["done", "again", "lost"]
@@ -31,11 +33,12 @@ HASH_OVERHEAD_BYTES = 64 * 1024  #: what a hash may have beside its payload
 
 @dataclass(frozen=True, slots=True)
 class Call(Generic[T]):
-    """One EVALSHA: `command` to send, `read` to make sense of the reply."""
+    """One EVALSHA: `command` to send, `read` to make sense of the reply, which is not decoded if it `is_binary`."""
 
     script: Script
     command: list[Arg]
     read: Callable[[Any], T]
+    is_binary: bool = False
 
     @property
     def whole(self) -> tuple[Arg, ...]:
@@ -60,11 +63,13 @@ class Claimed(NamedTuple):
     fields: dict[str, str]
 
 
-class Claim(NamedTuple):
-    """Reply to a claim.
+_claimed = Unpacker(list[Claimed])
 
-    Server time (unix ms), whether more may be waiting, how many claims until the next fair pick, what was claimed, and
-    (element, what became of it) for everything that was not.
+
+class Claim(NamedTuple):
+    """Server time (unix ms), whether more may be waiting, how many claims until the next fair pick, what was claimed.
+
+    And (element, what became of it) for everything that was not.
     """
 
     now_ms: int
@@ -74,7 +79,7 @@ class Claim(NamedTuple):
     notes: list[tuple[str, str]]
 
 
-class Done(NamedTuple):
+class Done(msgspec.Struct, gc=False):
     """A completed task for ack. `message` is the notification's JSON up to the timestamp's value."""
 
     id: str
@@ -83,7 +88,7 @@ class Done(NamedTuple):
     result: bytes
     message: bytes
     user_id: str
-    fields: Sequence[str | bytes]
+    fields: Sequence[str]
 
 
 class Failure(NamedTuple):
@@ -191,7 +196,8 @@ class Transitions:
         lanes = [key for queue in queues for key in (self.keys.queue(queue), self.keys.priority(queue))]
         return self._call(
             "claim",
-            lambda reply: _read_claim(reply, slot),
+            _read_claim,
+            is_binary=True,
             rest_keys=lanes,
             rest=queues,
             held=self.keys.held(slot),
@@ -211,7 +217,8 @@ class Transitions:
         """Complete tasks."""
         rest: list[Arg] = []
         for task in done:
-            rest += (*task[:6], len(task.fields), *task.fields)
+            rest += (task.id, task.token, task.duration_ms, task.result, task.message, task.user_id, len(task.fields))
+            rest += task.fields
         return self._call(
             "ack",
             _same,
@@ -346,9 +353,9 @@ class Transitions:
             failed_seconds=self._settings.failed_days * 86400,
         )
 
-    def _call(self, name: str, read: Callable[[Any], T], **arguments: Any) -> Call[T]:
+    def _call(self, name: str, read: Callable[[Any], T], *, is_binary: bool = False, **arguments: Any) -> Call[T]:
         loaded = script(name)
-        return Call(loaded, loaded.call(self.keys, **arguments), read)
+        return Call(loaded, loaded.call(self.keys, **arguments), read, is_binary)
 
 
 def _ms(seconds: float) -> int:
@@ -367,16 +374,9 @@ def _truths(reply: Any) -> list[bool]:
     return [value == 1 for value in reply]
 
 
-def _read_claim(reply: Any, slot: str) -> Claim:
-    now_ms, more, fair_after, started_at, claimed, notes = reply
-    tasks = []
-    texts = iter(claimed)
-    for task_id, token, attempts, size in zip(texts, texts, texts, texts, strict=True):
-        fields = dict(islice(zip(texts, texts, strict=False), size // 2))
-        fields["status"], fields["worker_id"], fields["started_at"] = PROCESSING, slot, started_at
-        fields["attempts"], fields["deliveries"] = attempts, token
-        tasks.append(Claimed(task_id, int(token), fields))
-    return Claim(now_ms, more == 1, fair_after, tasks, [(element, what) for element, what in notes])
+def _read_claim(reply: Any) -> Claim:
+    now_ms, more, fair_after, claimed, notes = reply
+    return Claim(now_ms, more == 1, fair_after, _claimed.unpack(claimed), [tuple(as_text(note)) for note in notes])
 
 
 def _read_extended(reply: Any) -> Extended:

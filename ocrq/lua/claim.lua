@@ -5,8 +5,8 @@
 -- PREFIX data_prefix
 -- ARGV slot nonce count lease_ms fair_after fairness default_processor max_hash_bytes grace_ms unit
 -- REST per lane: queue name
--- RETURNS {server ms, 1 when there may be more, claims until the next fair one, started_at, claimed, notes}; claimed is flat: per task
--- id, token, attempts, n, then n texts: the hash as it was found, but for `processor`, `queue` and `priority`
+-- RETURNS {server ms, 1 when there may be more, claims until the next fair one, claimed, notes}; claimed is MessagePack, an
+-- array of per task {id, token, hash}
 local halted = try('SMEMBERS', paused) -- read in each call, so that the doorbell rings on a resume
 if halted.err then return wrong_type(paused, 'set') end
 for i = 1, #halted do halted[halted[i]] = true end
@@ -23,34 +23,26 @@ for i = RESTKEYS, #KEYS, 2 do
   end
 end
 local now = now_ms()
-local claimed, size, taken, notes = {}, 0, 0, {}
+local claimed, taken, notes = {}, 0, {}
 count = math.min(tonumber(count), 1000) -- Lua passes at most 8,000 arguments to a command, and a reply has a bound
 fair_after, fairness, max_hash_bytes = tonumber(fair_after), tonumber(fairness), tonumber(max_hash_bytes)
 
--- Adds a task to the reply: one flat array, since each table in a reply costs the server a microsecond.
-local function tell(id, token, attempts, flat)
-  claimed[size + 1], claimed[size + 2], claimed[size + 3], claimed[size + 4] = id, token, attempts, #flat
-  size = size + 4
-  for i = 1, #flat do claimed[size + i] = flat[i] end
-  size, taken = size + #flat, taken + 1
-end
+-- As one text: each of many texts in a reply costs server and worker more than this does for all of them.
+local function packed() return cmsgpack.pack(claimed) end
 
 local last_nonce = try('HGET', held, '')
 if last_nonce == nonce then -- the reply to this very call was lost: say it again
-  local mine, started_at = call('HGETALL', held), ''
+  local mine = call('HGETALL', held)
   for i = 1, #mine, 2 do
     local token, of = string.match(mine[i + 1], '^(%d+):(.*)$')
     if mine[i] ~= '' and of == nonce then
-      local flat = call('HGETALL', data_prefix .. mine[i])
-      local f = fields_of(flat)
-      started_at = f.started_at or ''
-      tell(mine[i], token, f.attempts or '', flat)
+      claimed[#claimed + 1] = { mine[i], tonumber(token), fields_of(call('HGETALL', data_prefix .. mine[i])) }
     end
   end
-  return { now, 1, fair_after, started_at, claimed, notes }
+  return { now, 1, fair_after, packed(), notes }
 end
 if is_empty and not (type(last_nonce) == 'table' and last_nonce.err) then -- an idle worker asks for this much
-  return { now, 0, fair_after, '', claimed, notes }
+  return { now, 0, fair_after, packed(), notes }
 end
 local bad = wrong_type(leases, 'zset') or wrong_type(scheduled, 'zset') or wrong_type(dead, 'zset')
   or wrong_type(quarantine, 'zset') or wrong_type(reasons, 'hash') or wrong_type(held, 'hash')
@@ -58,9 +50,9 @@ if bad then return bad end
 
 local time, deadline = stamp(now, unit), now + tonumber(lease_ms)
 local looked_at, alone, taken_out = 0, false, 0
-local held_args = { '', nonce }
-local KNOWN = { status = 1, processor = 1, queue = 1, priority = 1, deliveries = 1, attempts = 1, crashes = 1,
-  completed_at = 1 }
+local mine, leased, held_args = {}, {}, { '', nonce }
+local MANY, LONG = 32, string.rep('-', 65) -- a set of only short members is a list of up to 128 (zset-max-listpack-*)
+call('ZREM', leases, '') -- a write that is allowed when memory is out, so that those behind it are
 
 local function reject(element, lane, score, reason, at)
   quarantine_element(quarantine, reasons, element, at or now, now, reason, lane.queue, score or '')
@@ -78,7 +70,7 @@ local function identify(element)
     if type(id) == 'number' and id == math.floor(id) and math.abs(id) < 9007199254740992 then id = text_of(id) end
     if type(id) ~= 'string' then return nil, nil, 'element has no task_id' end
   end
-  if id == '' or #id > 512 or string.find(id, '%c') then return nil, nil, 'not usable as a task id' end
+  if id == '' or #id > 512 or not string.find(id, '^%C*$') then return nil, nil, 'not usable as a task id' end
   return id, members, nil
 end
 
@@ -129,55 +121,41 @@ local function loaded(key)
   return flat
 end
 
--- Adds to `set` what the hash has to say of where the task came from, or a retry would stray.
-local function correct(set, f, lane, score, processor)
-  local n = #set
-  if processor ~= f.processor then set[n + 1], set[n + 2], n = 'processor', processor, n + 2 end
-  if lane_suffix(f.queue) ~= lane.suffix then set[n + 1], set[n + 2], n = 'queue', lane.queue, n + 2 end
-  if score and score ~= f.priority and tonumber(f.priority) ~= tonumber(score) then set[n + 1], set[n + 2] = 'priority', score end
-  return set
+-- Writes down where the task came from, as far as its hash does not say so, or a retry would stray.
+local function correct(key, f, name, value)
+  f[name] = value
+  call('HSET', key, name, value)
 end
 
 -- Moves a task of a paused processor out of the way of others: scheduled for the end of time, until promote sees it resumed.
-local function park(id, key, f, lane, score, processor)
-  call('HSET', key, unpack(correct({ 'status', 'scheduled' }, f, lane, score, processor)))
+local function park(id, key)
+  call('HSET', key, 'status', 'scheduled')
   call('PERSIST', key)
   call('ZADD', scheduled, PARKED_FROM + now, id)
   notes[#notes + 1] = { id, 'paused' }
 end
 
 -- Writes down that a task is this slot's now.
-local function start(id, key, flat, f, lane, score, processor)
-  if call('ZADD', leases, 'NX', deadline, id) == 0 then return duplicate(id) end
-  local token, attempts = after(f.deliveries), after(f.attempts)
-  call('HSET', key, 'status', 'processing', 'worker_id', slot, 'started_at', time, 'attempts', attempts,
-    'deliveries', token)
-  local changed = correct({}, f, lane, score, processor)
-  if #changed > 0 then
-    call('HSET', key, unpack(changed))
-    for i = 1, #changed do flat[#flat + 1] = changed[i] end
-  end
+local function start(id, key, f)
   if f.deliveries ~= '0' then call('PERSIST', key) end -- it may have a lifetime, unless enqueue has just made it
   if f.completed_at then call('ZREM', dead, id) end -- somebody has pushed a dead letter again
+  local token, attempts = after(f.deliveries), after(f.attempts)
+  f.status, f.worker_id, f.started_at, f.attempts, f.deliveries = 'processing', slot, time, attempts, token
+  call('HSET', key, 'status', 'processing', 'worker_id', slot, 'started_at', time, 'attempts', attempts,
+    'deliveries', token)
   local n = #held_args
   held_args[n + 1], held_args[n + 2] = id, token .. ':' .. nonce
-  tell(id, token, attempts, flat)
+  n = #leased
+  leased[n + 1], leased[n + 2] = deadline, id
+  mine[id] = true
+  taken = taken + 1
+  claimed[taken] = { id, tonumber(token), f }
   fair_after = fair_after - 1
 end
 
--- What the claim has to know of a hash. Called for each task, so with room for just these fields: tables that grow cost most.
-local function known_of(flat)
-  local f = { status = nil, processor = nil, queue = nil, priority = nil, deliveries = nil, attempts = nil, crashes = nil,
-    completed_at = nil }
-  for i = 1, #flat, 2 do
-    if KNOWN[flat[i]] then f[flat[i]] = flat[i + 1] end
-  end
-  return f
-end
-
--- Takes over an element that was just removed from `lane`: claims it, or notes what became of it.
+-- Takes over an element of `lane`: claims it, or notes what became of it. True when it has to stay in line.
 local function take(element, lane, score)
-  taken_out = taken_out + 1
+  looked_at = looked_at + 1
   local id, members, why = identify(element)
   if why then return reject(element, lane, score, why) end
   local key = data_prefix .. id
@@ -185,7 +163,7 @@ local function take(element, lane, score)
   local flat, unreadable, is_foreign = loaded(key)
   if unreadable then return reject(is_foreign and element or id, lane, score, unreadable) end
   if #flat == 0 then return reject(id, lane, score, 'no hash', now + tonumber(grace_ms)) end
-  local f = known_of(flat)
+  local f = fields_of(flat)
   if f.status == 'completed' or f.status == 'failed' or f.status == 'cancelled' then
     if call('TTL', key) == -1 then call('EXPIRE', key, TASK_SECONDS) end -- a tombstone in the list is gone now
     return duplicate(id)
@@ -193,23 +171,46 @@ local function take(element, lane, score)
   if f.status == 'scheduled' and call('ZSCORE', scheduled, id) then return duplicate(id) end
   local processor = f.processor
   if not processor or processor == '' then processor = default_processor end
-  if #halted > 0 and halted['processor:' .. processor] then
-    if call('ZSCORE', leases, id) then return duplicate(id) end
-    return park(id, key, f, lane, score, processor)
-  end
-  local suspect = f.crashes and count_of(f.crashes) > 0
-  if suspect and taken > 0 then -- it runs alone, or its neighbours would crash with it
-    if score then call('ZADD', lane.zset, score, element) else call('RPUSH', lane.list, element) end
-    taken_out, alone = taken_out - 1, true
-    return
+  local is_suspect, is_paused = f.crashes and count_of(f.crashes) > 0, #halted > 0 and halted['processor:' .. processor]
+  if is_suspect and taken > 0 and not is_paused then -- it runs alone, or its neighbours would crash with it
+    alone = true
+    return true
   end
   if processor == '' then return reject(id, lane, score, 'names no processor, and this worker has no default') end
-  start(id, key, flat, f, lane, score, processor)
-  alone = suspect
+  if mine[id] or call('ZSCORE', leases, id) then return duplicate(id) end
+  if processor ~= f.processor then correct(key, f, 'processor', processor) end
+  if lane_suffix(f.queue) ~= lane.suffix then correct(key, f, 'queue', lane.queue) end
+  if score and score ~= f.priority and tonumber(f.priority) ~= tonumber(score) then correct(key, f, 'priority', score) end
+  if is_paused then return park(id, key) end
+  alone = is_suspect
+  start(id, key, f)
 end
 
-local function wanted()
-  return taken < count and not alone and looked_at < 2 * count + 64
+-- How many elements the next look at a lane may be for; none when this claim is over.
+local function room()
+  if alone or looked_at >= 2 * count + 64 then return 0 end
+  local free = count - taken
+  return fairness > 0 and math.min(free, math.max(1, fair_after)) or free
+end
+
+-- Takes these over, for the most part; returns those that are to leave their line. By then their leases are written, so
+-- that whatever breaks a script off, no task is nowhere.
+local function take_all(elements, lane, score)
+  local gone = {}
+  for i = 1, #elements do
+    if take(elements[i], lane, score) then break end
+    gone[i] = elements[i]
+    if alone then break end
+  end
+  if #leased > 0 then
+    -- A long member makes a skip list of the set: else each of many new leases would be compared to all the others.
+    if #leased > MANY then call('ZADD', leases, 0, LONG) end
+    call('ZADD', leases, unpack(leased))
+    if #leased > MANY then call('ZREM', leases, LONG) end
+    leased = {}
+  end
+  taken_out = taken_out + #gone
+  return gone
 end
 
 -- The head of the level that has waited longest, over all lanes and levels: { lane, element, score }.
@@ -235,42 +236,37 @@ local function longest_waiting()
   return best
 end
 
-local function fair_due() return fairness > 0 and fair_after <= 0 end
-
 -- True when the fair pick was due, and there was one.
 local function took_fairly()
-  local pick = fair_due() and longest_waiting()
+  local pick = fairness > 0 and fair_after <= 0 and longest_waiting()
   if not pick then return false end
-  looked_at = looked_at + 1
+  local lane, element, score = unpack(pick, 1, 3)
   fair_after = fairness
-  if pick[3] then call('ZREM', pick[1].zset, pick[2]) else call('RPOP', pick[1].list) end
-  take(pick[2], pick[1], pick[3])
+  if #take_all({ element }, lane, score) > 0 then
+    if score then call('ZREM', lane.zset, element) else call('RPOP', lane.list) end
+  end
   return true
 end
 
 local function take_scored(lane, low, high)
-  while wanted() do
+  while room() > 0 do
     if not took_fairly() then
       local top = call('ZREVRANGEBYSCORE', lane.zset, high, low, 'WITHSCORES', 'LIMIT', 0, 1)
       if #top == 0 then return end
-      local ids = call('ZRANGEBYSCORE', lane.zset, top[2], top[2], 'LIMIT', 0, math.min(count - taken, 64))
-      for _, id in ipairs(ids) do
-        if not wanted() or fair_due() then break end
-        looked_at = looked_at + 1
-        call('ZREM', lane.zset, id)
-        take(id, lane, top[2])
-      end
+      local gone = take_all(call('ZRANGEBYSCORE', lane.zset, top[2], top[2], 'LIMIT', 0, room()), lane, top[2])
+      if #gone > 0 then call('ZREM', lane.zset, unpack(gone)) end
     end
   end
 end
 
 local function take_listed(lane)
-  while wanted() do
+  while room() > 0 do
     if not took_fairly() then
-      local element = call('RPOP', lane.list)
-      if not element then return end
-      looked_at = looked_at + 1
-      take(element, lane, nil)
+      local tail = call('LRANGE', lane.list, -room(), -1)
+      if #tail == 0 then return end
+      local n = #tail
+      for i = 1, n / 2 do tail[i], tail[n + 1 - i] = tail[n + 1 - i], tail[i] end -- the oldest is at the end
+      call('RPOP', lane.list, #take_all(tail, lane, nil))
     end
   end
 end
@@ -286,8 +282,8 @@ if taken > 0 then
   call('EXPIRE', held, HELD_SECONDS)
 end
 if taken_out > 0 then try('DECRBY', pending, taken_out) end
-local more = (taken >= count or alone or looked_at >= 2 * count + 64) and 1 or 0
+local more = room() == 0 and 1 or 0
 if taken_out > 0 and more == 0 then -- our own writes ended Valkey's watch over these keys: a read renews it, for the doorbell
   for i = RESTKEYS, #KEYS do type_of(KEYS[i]) end
 end
-return { now, more, fair_after, time, claimed, notes }
+return { now, more, fair_after, packed(), notes }

@@ -143,11 +143,27 @@ local function notify(head, time, id, user_id, all, user_prefix, task_prefix)
   try('PUBLISH', task_prefix .. id, message)
 end
 
+-- JSON with each byte that is no UTF-8 (a foreign id's) as the lone surrogate that stands for it, or strict readers fail.
+local function clean(json)
+  local function escaped(bytes)
+    return (string.gsub(bytes, '.', function(byte) return string.format('\\udc%02x', string.byte(byte)) end))
+  end
+  return (string.gsub(json, '([\192-\255]?)([\128-\191]*)', function(lead, rest)
+    local first, second = string.byte(lead) or 0, string.byte(rest) or 0
+    local size = first < 194 and 9 or first < 224 and 1 or first < 240 and 2 or first < 245 and 3 or 9
+    if #rest < size or first == 224 and second < 160 or first == 237 and second > 159
+      or first == 240 and second < 144 or first == 244 and second > 143 then
+      return escaped(lead .. rest)
+    end
+    return lead .. string.sub(rest, 1, size) .. escaped(string.sub(rest, size + 1))
+  end))
+end
+
 -- JSON head of a notification about a task that ended without its worker's help.
 local function message_head(kind, id, f, status, error, error_type)
   local m = cjson.encode({ type = kind, task_id = id, user_id = f.user_id or '', status = status, error = error,
     error_type = error_type, attempts = error and count_of(f.attempts) or nil })
-  return string.sub(m, 1, -2) .. ',"timestamp":'
+  return string.sub(clean(m), 1, -2) .. ',"timestamp":'
 end
 
 -- One more line of a task's history of failures, the newest HISTORY_LENGTH kept.

@@ -180,7 +180,7 @@ class Slot:
         self._worker_id = worker_id
         self._entries = entries
         self._base = _HEADER + index * _slot_size(entries)
-        self._free = list(range(entries))
+        self._free = [self._entry(entry) for entry in range(entries)]  # offsets
         self._state = -1  # as this process has last written it
 
     # -- written by the supervisor -----------------------------------------------------------------------------
@@ -210,27 +210,26 @@ class Slot:
 
     # -- written by the process --------------------------------------------------------------------------------
 
-    def start(self, task_id: str, deadline: float) -> int:
-        """Note that a task begins, with its hard deadline (inf: none); returns the entry for `finish`."""
-        entry = self._free.pop()
-        at = self._entry(entry)
+    def start(self, task_id: str, started: float, deadline: float) -> int:
+        """Note that a task begins, with its hard deadline (inf: none); returns where, for `finish`."""
+        at = self._free.pop()
         encoded = task_id.encode("utf-8", "surrogateescape")[:_MAX_ID]
         end = at + _ENTRY.size
         self._memory[end : end + len(encoded)] = encoded
-        _ENTRY.pack_into(self._memory, at, deadline, time.monotonic(), len(encoded), 0)
-        return entry
+        _ENTRY.pack_into(self._memory, at, deadline, started, len(encoded), 0)
+        return at
 
-    def finish(self, entry: int) -> None:
+    def finish(self, at: int) -> None:
         """Note that the task is over."""
-        _ENTRY.pack_into(self._memory, self._entry(entry), 0.0, 0.0, 0, 0)
-        self._free.append(entry)
+        _ENTRY.pack_into(self._memory, at, 0.0, 0.0, 0, 0)
+        self._free.append(at)
 
-    def beat(self, state: int) -> None:
+    def beat(self, state: int, now: float) -> None:
         """Note that the process's loop has turned."""
         if state != self._state:  # seldom; the loop that turns writes its beat alone
             struct.pack_into("=I", self._memory, self._base + 8, state)
             self._state = state
-        _BEAT.pack_into(self._memory, self._base + 16, time.monotonic())
+        _BEAT.pack_into(self._memory, self._base + 16, now)
 
     # -- read by anyone ----------------------------------------------------------------------------------------
 

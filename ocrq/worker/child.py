@@ -90,6 +90,7 @@ class _Child:
         self._settler.on_look = self._executor.see_stops
         self._port = WorkerPort(self._settler, FileStore(settings.files_location))
         self._link = link
+        self._is_limited = bool(settings.max_tasks or settings.max_memory_mb)
         self._done = 0
         self._mean = BUFFER_SECONDS  # of a task's run time, in seconds
         self._memory_checked = 0.0
@@ -110,18 +111,21 @@ class _Child:
                 task = buffer.popleft()
             except IndexError:
                 continue
-            self._slot.beat(BUSY)
             began = time.monotonic()
-            self._settled(task, self._executor.run(task))
-            took = time.monotonic() - began
+            self._slot.beat(BUSY, began)
+            outcome = self._executor.run(task, began)
+            now = time.monotonic()
+            self._settled(task, outcome, now)
+            took = now - began
             self._mean += (took - self._mean) * (0.5 if took > self._mean else 0.1)
-            if self._is_worn_out(took):
+            self._done += 1
+            if self._is_limited and self._is_worn_out(took, now):
                 return self._leave(EXIT_RECYCLE)
         return self._leave(EXIT_DONE)
 
     def _claim_more(self) -> bool:
         """Claim into the buffer, waiting when there is nothing; False when the child is to end."""
-        self._slot.beat(BUSY if self._settler.holds else IDLE)
+        self._slot.beat(BUSY if self._settler.holds else IDLE, time.monotonic())
         try:
             claim = self._settler.claim(self._batch(), self._port, arm=self._armed)
             if not claim.tasks and not claim.more and self._options.burst:
@@ -157,7 +161,8 @@ class _Child:
 
         async def run_one(task: Task) -> None:
             try:
-                self._settled(task, await self._executor.run_async(task, threads))
+                outcome = await self._executor.run_async(task, threads)
+                self._settled(task, outcome, time.monotonic())
                 self._done += 1
             finally:
                 running.discard(asyncio.current_task())
@@ -171,7 +176,7 @@ class _Child:
                         break
                     while self._settler.buffer:
                         running.add(loop.create_task(run_one(self._settler.buffer.popleft())))
-                    worn_out = self._is_worn_out(0.0)
+                    worn_out = self._is_limited and self._is_worn_out(0.0, time.monotonic())
                 if len(running) >= most:
                     freed.clear()
                     await freed.wait()
@@ -186,7 +191,7 @@ class _Child:
 
     def _claim_some(self, room: int, others_run: bool) -> bool:
         """Like `_claim_more`, on the link's thread; waits briefly when other tasks run meanwhile."""
-        self._slot.beat(BUSY if others_run or self._settler.holds else IDLE)
+        self._slot.beat(BUSY if others_run or self._settler.holds else IDLE, time.monotonic())
         try:
             claim = self._settler.claim(room, self._port, arm=self._armed, promote=self._options.burst)
         except OcrqError as error:
@@ -217,11 +222,11 @@ class _Child:
         while not self._stop.is_set and time.monotonic() < ask_at:
             if self._link.wait(IDLE_SECONDS, (self._stop.descriptor,)):
                 break
-            self._slot.beat(IDLE)
+            self._slot.beat(IDLE, time.monotonic())
 
-    def _settled(self, task: Task, outcome: Outcome | None) -> None:
+    def _settled(self, task: Task, outcome: Outcome | None, now: float) -> None:
         if outcome is not None:
-            self._settler.settle(outcome)
+            self._settler.settle(outcome, now)
         else:
             self._settler.forget(task)
 
@@ -232,15 +237,13 @@ class _Child:
         except Exception as error:
             raise OcrqError(f"processor {name!r} cannot be loaded: {error}") from error
 
-    def _is_worn_out(self, took: float) -> bool:
+    def _is_worn_out(self, took: float, now: float) -> bool:
         """Whether this process has done its share, by number of tasks or by memory."""
-        self._done += 1 if took else 0
         settings = self._settings
         if settings.max_tasks and self._done >= settings.max_tasks:
             return True
         if not settings.max_memory_mb:
             return False
-        now = time.monotonic()
         if took < _SHORT_TASK and now - self._memory_checked < _MEMORY_CHECK_SECONDS:
             return False
         self._memory_checked = now
@@ -264,7 +267,7 @@ class _Child:
     def _on_trouble(self, error: OcrqError) -> None:
         """A server that does not answer is no reason to restart this process: trying again counts as turning."""
         if threading.current_thread().name != "settler":
-            self._slot.beat(self._slot.state)
+            self._slot.beat(self._slot.state, time.monotonic())
         self._tell_trouble(error)
 
     def _soft_timeout(self, task_id: str) -> None:

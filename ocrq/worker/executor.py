@@ -9,7 +9,7 @@ import asyncio
 import math
 import time
 from concurrent.futures import Executor as Threads
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from .. import telemetry
 from ..errors import LeaseLost, OcrqError, PermanentError, SoftTimeout, UsageError
@@ -48,6 +48,15 @@ class WorkerPort(HandlerPort):
         self._settler.report(task, fraction, message)
 
 
+class _Ready(NamedTuple):
+    """A processor that is loaded, and what is asked of it for each task; deadlines in seconds, inf for none."""
+
+    processor: Processor
+    is_async: bool
+    hard: float
+    soft: float
+
+
 class Executor:
     """Runs the tasks of one child."""
 
@@ -61,49 +70,49 @@ class Executor:
         self._settler = settler
         self._worker_id = worker_id
         self._runner: asyncio.Runner | None = None
-        self._known_deadlines: dict[str, tuple[float, float]] = {}
+        self._ready: dict[str, _Ready] = {}
         self._executions: dict[str, Execution] = {}  # of tasks that run beside others
         self._stops_seen = slot.stops_asked
         self.in_handler = False  #: whether a soft timeout may be raised in the main thread now
 
-    def run(self, task: Task) -> Outcome | None:
-        """Run a task in this thread. None when its lease was lost: there is nothing to settle."""
-        processor = self._processor(task)
-        if isinstance(processor, Outcome):
-            return processor
-        entry, started = self._begin(task, processor)
+    def run(self, task: Task, started: float) -> Outcome | None:
+        """Run a task in this thread from `started` (monotonic). None when its lease was lost: nothing to settle."""
+        ready = self._ready.get(task.processor)
+        if ready is None:
+            made = self._made_ready(task)
+            if isinstance(made, Outcome):
+                return made
+            ready, started = made, time.monotonic()  # its time runs from here
+        entry = self._begin(task, ready, started)
         try:
+            if not self._settler.is_traced:
+                return self._attempt(task, ready, started, telemetry.NOTHING)
             with self._span(task) as span:
-                try:
-                    self.in_handler = True
-                    result = self._call_async(processor, task) if processor.is_async else processor.handler(task)
-                    self.in_handler = False
-                    return self._completed(task, result, started)
-                except BaseException as error:
-                    self.in_handler = False
-                    span.fail(type(error).__name__)
-                    return self._failed(task, processor, error, started)
+                return self._attempt(task, ready, started, span)
         finally:
             self._end(task, entry)
 
     async def run_async(self, task: Task, threads: Threads) -> Outcome | None:
         """Run a task on the event loop: an async handler there, a sync one in a thread."""
-        processor = self._processor(task)
-        if isinstance(processor, Outcome):
-            return processor
-        entry, started = self._begin(task, processor)
+        ready = self._ready.get(task.processor) or self._made_ready(task)
+        if isinstance(ready, Outcome):
+            return ready
+        started = time.monotonic()
+        entry = self._begin(task, ready, started)
         execution = self._executions[task.id] = Execution()
         try:
-            with self._span(task) as span:
+            with self._span(task) if self._settler.is_traced else telemetry.NOTHING as span:
                 try:
-                    if processor.is_async:
-                        result = await processor.handler(task)
+                    if ready.is_async:
+                        result = await ready.processor.handler(task)
                     else:
-                        result = await execution.loop.run_in_executor(threads, execution.in_thread, processor, task)
+                        result = await execution.loop.run_in_executor(
+                            threads, execution.in_thread, ready.processor, task
+                        )
                     return self._completed(task, result, started)
                 except BaseException as error:
                     span.fail(type(error).__name__)
-                    return self._failed(task, processor, execution.cause(error), started)
+                    return self._failed(task, ready.processor, execution.cause(error), started)
         finally:
             del self._executions[task.id]
             self._end(task, entry)
@@ -123,24 +132,39 @@ class Executor:
                 if running.stop:
                     self.interrupt(running.task_id, LeaseLost)
 
-    def _call_async(self, processor: Processor, task: Task) -> Any:
+    def _attempt(self, task: Task, ready: _Ready, started: float, span: telemetry.Scope) -> Outcome | None:
+        try:
+            self.in_handler = True
+            handler = ready.processor.handler
+            result = self._run_on_loop(handler(task)) if ready.is_async else handler(task)
+            self.in_handler = False
+            return self._completed(task, result, started)
+        except BaseException as error:
+            self.in_handler = False
+            span.fail(type(error).__name__)
+            return self._failed(task, ready.processor, error, started)
+
+    def _run_on_loop(self, coroutine: Any) -> Any:
         if self._runner is None:
             self._runner = asyncio.Runner()
-        return self._runner.run(processor.handler(task))
+        return self._runner.run(coroutine)
 
-    def _processor(self, task: Task) -> Processor | Outcome:
+    def _made_ready(self, task: Task) -> _Ready | Outcome:
         """The task's processor, loaded; or, when nobody here can run it, the task set aside where people see it."""
         try:
             processor = self._registry.get(task.processor)
+            hard, soft = self._deadlines(processor)
             if not processor.is_loaded:
-                self._load(task, processor)
+                self._load(task, processor, hard)
         except OcrqError as error:
             return quarantined(task, error)
-        return processor
+        ready = self._ready[task.processor] = _Ready(processor, processor.is_async, hard, soft)
+        return ready
 
-    def _load(self, task: Task, processor: Processor) -> None:
+    def _load(self, task: Task, processor: Processor, hard: float) -> None:
         """Load a processor before its first task's time runs; the same hard deadline holds for that."""
-        entry = self._slot.start(task.id, time.monotonic() + self._deadlines(processor)[0])
+        now = time.monotonic()
+        entry = self._slot.start(task.id, now, now + hard)
         try:
             processor.load()
         except Exception as error:
@@ -148,12 +172,10 @@ class Executor:
         finally:
             self._slot.finish(entry)
 
-    def _begin(self, task: Task, processor: Processor) -> tuple[int, float]:
-        hard, soft = self._deadlines(processor)
-        started = time.monotonic()
-        entry = self._slot.start(task.id, started + hard)
-        self._settler.began(task, started, started + soft)
-        return entry, started
+    def _begin(self, task: Task, ready: _Ready, started: float) -> int:
+        entry = self._slot.start(task.id, started, started + ready.hard)
+        self._settler.began(task, started, started + ready.soft)
+        return entry
 
     def _end(self, task: Task, entry: int) -> None:
         self._settler.ended(task)
@@ -171,8 +193,6 @@ class Executor:
         return failed(task, error, duration, processor.policy, now=time.time() + self._settler.clock_offset)
 
     def _span(self, task: Task) -> Any:
-        if not telemetry.is_on():
-            return telemetry.NOTHING
         queue_key = self._keys.queue(task.queue)
         created = task.created_at
         if created is not None:
@@ -183,16 +203,11 @@ class Executor:
 
     def _deadlines(self, processor: Processor) -> tuple[float, float]:
         """Hard and soft, in seconds from the start of the handler; inf for none."""
-        known = self._known_deadlines.get(processor.name)
-        if known is None:
-            options = processor.options
-            hard = (self._settings.timeout_seconds if options.timeout is None else options.timeout) or math.inf
-            if options.soft_timeout is not None:
-                soft = options.soft_timeout or math.inf
-            else:
-                soft = hard if hard == math.inf else hard - min(hard * _SOFT_SHARE, _SOFT_AT_MOST)
-            known = self._known_deadlines[processor.name] = hard, soft
-        return known
+        options = processor.options
+        hard = (self._settings.timeout_seconds if options.timeout is None else options.timeout) or math.inf
+        if options.soft_timeout is not None:
+            return hard, options.soft_timeout or math.inf
+        return hard, hard if hard == math.inf else hard - min(hard * _SOFT_SHARE, _SOFT_AT_MOST)
 
 
 def _as_exception(error: BaseException) -> Exception:

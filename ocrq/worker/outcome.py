@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import msgspec
 
 from ..errors import InvalidResult
 from ..retry import GiveUp, Policy, decide
-from ..task import COMPLETED, FAILED, SCHEDULED, Task
+from ..task import FAILED, SCHEDULED, Task
 from ..transitions import Done, Failure
 
-_SUMMARY = ("confidence", "word_count", "page_count", "processing_time_ms")
-_NOTIFIED = ("confidence", "word_count", "page_count")
+_UNTOLD = "processing_time_ms"
+_FIGURES = (
+    "confidence",
+    "word_count",
+    "page_count",
+    _UNTOLD,
+)  #: of a result: what its hash, and but for the last its notification say
+#: JSON of the notification up to the value of its last member, put together here because there are so many of them.
+_COMPLETED = b'{"type":"task_completed","task_id":%b,"user_id":%b,"status":"completed",%b"timestamp":'
 _MAX_ERROR = 2000  #: characters of an error message that are kept
 _encode = msgspec.json.Encoder().encode
 
 
-class Outcome(NamedTuple):
+class Outcome(msgspec.Struct):
     """How a delivery ended: what to send, and what to log."""
 
     task: Task
@@ -33,22 +41,20 @@ class Outcome(NamedTuple):
 def completed(task: Task, result: Any, duration: float, *, max_result_bytes: int) -> Outcome:
     """The handler returned. Raises InvalidResult when what it returned cannot be kept."""
     encoded = b"" if result is None else _encode_result(result, max_result_bytes)
-    fields: list[str | bytes] = []
-    message: dict[str, Any] = {
-        "type": "task_completed",
-        "task_id": task.id,
-        "user_id": task.user_id,
-        "status": COMPLETED,
-    }
+    fields: list[str] = []
+    summary: list[str] = []
     if type(result) is dict or isinstance(result, Mapping):
-        numbers = {name: result[name] for name in _SUMMARY if name in result and type(result[name]) in (int, float)}
-        for name, value in numbers.items():
-            fields += (name, repr(value))
-        if summary := {name: value for name, value in numbers.items() if name in _NOTIFIED}:
-            message["result"] = summary
-    done = Done(
-        task.id, task.token, round(duration * 1000, 3), encoded, message_head(message), message["user_id"], fields
-    )
+        for name in _FIGURES:
+            value = result.get(name)
+            if type(value) is int or (type(value) is float and math.isfinite(value)):
+                fields += (name, repr(value))
+                summary.append(f'"{name}":{value!r}')
+        if fields and fields[-2] == _UNTOLD:
+            del summary[-1]
+    told = f'"result":{{{",".join(summary)}}},'.encode() if summary else b""
+    user_id = task.user_id
+    message = _COMPLETED % (_encode_text(task.id), _encode_text(user_id), told)
+    done = Done(task.id, task.token, round(duration * 1000, 3), encoded, message, user_id, fields)
     return Outcome(task, "completed", duration, done)
 
 
@@ -101,11 +107,16 @@ def quarantined(task: Task, error: BaseException) -> Outcome:
 
 def message_head(message: Mapping[str, Any], then: bytes = b'"timestamp":') -> bytes:
     """A message as JSON up to the value of its last member, which the server's clock fills in."""
-    try:
-        encoded = _encode(message)
-    except UnicodeEncodeError:  # an id or a user of foreign bytes
-        encoded = json.dumps(message).encode()
+    encoded = _encode_text(message)
     return encoded[:-1] + b"," + then
+
+
+def _encode_text(value: object) -> bytes:
+    """JSON of what may have foreign bytes in it, which are escaped then."""
+    try:
+        return _encode(value)
+    except UnicodeEncodeError:
+        return json.dumps(value).encode()
 
 
 def error_text(error: BaseException) -> str:

@@ -20,7 +20,7 @@ from ..keys import Keys
 from ..link import Link
 from ..settings import Settings
 from ..task import Task, TaskRecord
-from ..transitions import Call, Claim, Done, Failure, Progress, Transitions
+from ..transitions import Call, Claim, Done, Progress, Transitions
 from .outcome import Outcome, message_head
 
 ACK_WITHIN = 0.010  #: seconds an outcome may wait for company before it is sent
@@ -67,6 +67,7 @@ class Settler:
         self._running: dict[str, tuple[float, float]] = {}  # id -> began, soft deadline (monotonic)
         self.on_soft_timeout: Callable[[str], None] = lambda _task_id: None
         self.on_look: Callable[[], None] = lambda: None
+        self.is_traced = False  #: whether anybody listens to spans and metrics, as of the last claim
         self.clock_offset = 0.0  #: server's unix time less ours, as of the last claim
         threading.Thread(target=self._watch, name="settler", daemon=True).start()
 
@@ -89,11 +90,13 @@ class Settler:
         claimed: Claim = self._send([*first, claim], arm=int(arm))
         self._fair_after = claimed.fair_after
         self.clock_offset = claimed.now_ms / 1000 - time.time()
+        self.is_traced = telemetry.is_on()
+        says = _log.isEnabledFor(logging.DEBUG)
         for task_id, token, fields in claimed.tasks:
             task = Task(task_id, fields, port, token=token)
             self.buffer.append(task)
             self._mine.add(task_id)
-            if _log.isEnabledFor(logging.DEBUG):
+            if says:
                 say("claimed", task, level=logging.DEBUG)
         for element, what in claimed.notes:
             event, level = _NOTES.get(what, ("quarantined", logging.WARNING))
@@ -122,8 +125,6 @@ class Settler:
     def began(self, task: Task, now: float, soft_deadline: float) -> None:
         """A handler begins; `soft_deadline` is monotonic as `now` is, inf for none."""
         self._running[task.id] = (now, soft_deadline)
-        if not self._busy.is_set():
-            self._busy.set()
 
     def ended(self, task: Task) -> None:
         """The handler is over."""
@@ -133,9 +134,8 @@ class Settler:
         """This process has nothing to do with the task any more."""
         self._mine.discard(task.id)
 
-    def settle(self, outcome: Outcome) -> None:
+    def settle(self, outcome: Outcome, now: float) -> None:
         """Take over an outcome. It is sent with the next claim, at the latest within ACK_WITHIN."""
-        now = time.monotonic()
         with self._lock:
             if not self._outcomes:
                 self._oldest = now
@@ -187,13 +187,19 @@ class Settler:
         """Outcomes first, then the calls, in one round trip; returns the reply to the last call."""
         with self._lock:
             outcomes, self._outcomes = self._outcomes, []
-        done = [outcome for outcome in outcomes if isinstance(outcome.settle, Done)]
-        failed = [outcome for outcome in outcomes if isinstance(outcome.settle, Failure)]
+        completions: list[Done] = []
         settling: list[Call[Any]] = []
+        done: list[Outcome] = []
+        failed: list[Outcome] = []
+        for outcome in outcomes:
+            if isinstance(outcome.settle, Done):
+                done.append(outcome)
+                completions.append(outcome.settle)
+            else:
+                failed.append(outcome)
+                settling.append(self.transitions.nack(self._slot, outcome.settle))
         if done:
-            settling.append(self.transitions.ack(self._slot, [o.settle for o in done if isinstance(o.settle, Done)]))
-        failures = [o.settle for o in failed if isinstance(o.settle, Failure)]
-        settling += [self.transitions.nack(self._slot, failure) for failure in failures]
+            settling.insert(0, self.transitions.ack(self._slot, completions))
         try:
             replies = self.link.exchange(*settling, *calls, arm=arm)
         except OcrqError:
@@ -201,36 +207,42 @@ class Settler:
                 self._outcomes = outcomes + self._outcomes
             raise
         verdicts = [*(replies[0] if done else ()), *replies[1 if done else 0 : len(settling)]]
-        with logs.together():
-            for outcome, verdict in zip(done + failed, verdicts, strict=True):
-                self._settled(outcome, verdict)
+        self._note(done + failed, verdicts)
         return replies[-1] if replies else None
 
-    def _settled(self, outcome: Outcome, verdict: str) -> None:
+    def _note(self, outcomes: list[Outcome], verdicts: list[str]) -> None:
+        """What the server has made of these."""
+        says = _log.isEnabledFor(logging.INFO)
+        with logs.together():
+            for outcome, verdict in zip(outcomes, verdicts, strict=True):
+                task_id = outcome.task.id
+                self._mine.discard(task_id)
+                if self._progress:
+                    self._progress.pop(task_id, None)
+                if self._lost:
+                    self._lost.discard(task_id)
+                if verdict == "lost" or self.is_traced or outcome.error is not None or says:
+                    self._tell(outcome, verdict)
+
+    def _tell(self, outcome: Outcome, verdict: str) -> None:
         task = outcome.task
-        if self._progress:
-            self._progress.pop(task.id, None)
-        self._lost.discard(task.id)
-        self.forget(task)
         if verdict == "lost":
             why = "the lease was lost; another execution counts"
             say("refused", task, level=logging.WARNING, outcome=outcome.event, reason=why)
             return
-        if telemetry.is_on():
+        if self.is_traced:
             queue_key = self._keys.queue(task.queue)
             with telemetry.settle_span(queue_key, task.id, "ack" if outcome.error is None else "nack"):
                 pass
-        level = logging.INFO if outcome.error is None else logging.WARNING
-        if _log.isEnabledFor(level):
-            say(
-                outcome.event,
-                task,
-                level=level,
-                duration_ms=round(outcome.duration * 1000, 1),
-                error_type=type(outcome.error).__name__ if outcome.error else None,
-                error=str(outcome.error) if outcome.error and outcome.event != "quarantined" else None,
-                reason=outcome.reason,
-            )
+        say(
+            outcome.event,
+            task,
+            level=logging.INFO if outcome.error is None else logging.WARNING,
+            duration_ms=round(outcome.duration * 1000, 1),
+            error_type=type(outcome.error).__name__ if outcome.error else None,
+            error=str(outcome.error) if outcome.error and outcome.event != "quarantined" else None,
+            reason=outcome.reason,
+        )
 
     # -- the settler's thread ----------------------------------------------------------------------------------
 

@@ -93,6 +93,7 @@ def zombies(rig: Rig) -> int:
         spots = {"CHAOS_CUT": f"{number}:{when}:stop-worker", "CHAOS_MARK": str(mark)}
         zombie = rig.worker(variables=spots)
         eventually(mark.exists, "the worker stops itself", 20)
+        eventually(lambda: {p.status() for p in zombie.tree()} == {psutil.STATUS_STOPPED}, "all of it has stopped", 20)
         helper = rig.worker()
         rig.settle()
         for process in zombie.tree():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -50,17 +51,14 @@ def test_claim() -> None:
     assert sent["rest"] == ["default", "q"]
     assert (sent["held"], sent["lease_ms"], sent["fairness"], sent["count"]) == ("ns:worker:held:s", 2500, 7, 3)
     assert sent["max_hash_bytes"] > SETTINGS.max_payload_bytes
-    claim = call.read([1000, 1, 4, "99", ["a", "12", "3", 4, "status", "pending", "x", "y"], [["b", "no hash"]]])
-    fields = {
-        "status": "processing",
-        "worker_id": "s",
-        "started_at": "99",
-        "attempts": "3",
-        "deliveries": "12",
-        "x": "y",
-    }
-    assert claim.tasks == [Claimed("a", 12, fields)]
-    assert (claim.now_ms, claim.more, claim.fair_after, claim.notes) == (1000, True, 4, [("b", "no hash")])
+    packed = msgspec.msgpack.encode([["a", 12, {"status": "processing", "x": "y"}]])
+    for reply in (
+        [1000, 1, 4, packed, [[b"b", b"no hash"]]],
+        [1000, 1, 4, packed.decode("utf-8", "surrogateescape"), [["b", "no hash"]]],
+    ):
+        claim = call.read(reply)
+        assert claim == (1000, True, 4, [Claimed("a", 12, {"status": "processing", "x": "y"})], [("b", "no hash")])
+    assert call.is_binary
 
 
 def test_ack_and_nack() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import multiprocessing
+import time
 from pathlib import Path
 
 from ocrq.worker.board import Board, orphans
@@ -12,7 +13,7 @@ from ocrq.worker.board import Board, orphans
 def _die_with_a_board(folder: str, name: str, server: str) -> None:
     board = Board.create(Path(folder), name, server=server, slots=2, entries=1)
     board.slots[0].renew()
-    board.slots[0].start("task-1", math.inf)
+    board.slots[0].start("task-1", time.monotonic(), math.inf)
 
 
 def _dead_worker(folder: Path, name: str, server: str) -> None:

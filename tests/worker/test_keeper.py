@@ -56,13 +56,13 @@ def test_what_a_stopped_process_had_not_begun_is_not_kept_for_it(tmp_path: Path)
     (slot,) = board.slots
     slot.renew()
     assert not works(slot), "it claims nothing yet"
-    slot.beat(BUSY)
+    slot.beat(BUSY, time.monotonic())
     assert works(slot)
     assert not works(slot, now=time.monotonic() + STUCK_SECONDS + 1), "its loop does not turn"
-    entry = slot.start("a", math.inf)
+    entry = slot.start("a", time.monotonic(), math.inf)
     assert works(slot, now=time.monotonic() + 3600), "its handler may take long"
     slot.finish(entry)
-    slot.beat(IDLE)
+    slot.beat(IDLE, time.monotonic())
     assert not works(slot), "it waits for the doorbell"
     board.remove()
 
