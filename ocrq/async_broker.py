@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import redis
 
 from .broker import LISTEN_SECONDS, TROUBLES, Connected, heard, is_confirmation, not_listening, routed, said
+from .calls import Call
 from .connection import guarded, translate
 from .operation import OnLoop, Steps
 from .replies import as_text
 from .settings import Settings
 from .steps import Batch, Command, Elsewhere, Hear, Hush, Invoke, Listen, Message, Ping, Sleep, Step
-from .transitions import Call
 
 if TYPE_CHECKING:
     from redis import asyncio as aio

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import redis
 
+from .calls import Call, NewTask
 from .connection import guarded, redact, translate
 from .errors import ServerUnreachable, TaskNotFound
 from .keys import Keys, checked_queue
@@ -19,7 +20,7 @@ from .operation import Blocking, Steps
 from .replies import as_text
 from .settings import Settings
 from .steps import PONG, Batch, Command, Elsewhere, Hear, Hush, Invoke, Listen, Message, Ping, Sleep, Step
-from .transitions import Call, NewTask, Place, Transitions
+from .transitions import Place, Transitions
 
 T = TypeVar("T")
 LISTEN_SECONDS = 5.0  #: how long a subscription may take to be confirmed
@@ -85,7 +86,7 @@ class Broker(Connected, Blocking):
                 result: T = end.value
                 return result
             try:
-                resume, answer = steps.send, self.do(step)
+                resume, answer = steps.send, self._answers[type(step)](step)
             except BaseException as error:  # the operation may want to clean up, whatever it was
                 resume, answer = steps.throw, error
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import Any, Literal, cast
 
+from .calls import Call
 from .errors import OcrqError, ServerError, UsageError
 from .keys import Keys
 from .operation import Steps
 from .steps import Batch, Command
-from .transitions import Call
 
 Durability = Literal["async", "replicated", "fsync"]
 LEVELS = ("async", "replicated", "fsync")

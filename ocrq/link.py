@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 import redis
 
+from .calls import Call
 from .connection import is_transient, pool_for, translate
 from .errors import OcrqError
-from .transitions import Call
 
 if TYPE_CHECKING:
     from redis.connection import AbstractConnection
@@ -84,6 +84,10 @@ class Link:
                     time.sleep(delay * random.random())
                     delay = min(delay * 2, _LAST_DELAY)
 
+    def prepare(self, call: Call[Any]) -> None:
+        """Pack a call that is going to be sent when there is no time to lose."""
+        call.packed = self._pack(call.command)
+
     def wait(self, timeout: float, others: Sequence[int] = ()) -> bool:
         """Wait for the doorbell, for another file descriptor to be readable, or for the timeout in seconds.
 
@@ -102,10 +106,9 @@ class Link:
         poller.register(socket, select.POLLIN)
         for descriptor in others:
             poller.register(descriptor, select.POLLIN)
-        if any(descriptor == socket.fileno() for descriptor, _ in poller.poll(timeout * 1000)):
-            self._read_pushes()
-        rung, self._rung = self._rung, False
-        return rung or not self._tracking
+        # What comes unasked is the bell or the end of the connection: the caller asks, and finds it before the answer
+        answered = any(descriptor == socket.fileno() for descriptor, _ in poller.poll(timeout * 1000))
+        return answered or not self._tracking
 
     def close(self) -> None:
         """Close the connection."""
@@ -118,14 +121,17 @@ class Link:
             self._connect()
             armed = [self._tracking and i >= len(calls) - arm for i in open_calls]
             packed = [
-                (_CACHING if bell else b"") + self._pack(calls[i].command)
+                (_CACHING if bell else b"") + (calls[i].packed or self._pack(calls[i].command))
                 for i, bell in zip(open_calls, armed, strict=True)
             ]
             self._connection.send_packed_command([b"".join(packed)], check_health=False)
             replies = []
+            first_armed = len(calls) - arm if len(open_calls) == len(calls) else -1
             for i, bell in zip(open_calls, armed, strict=True):
                 if bell:
                     self._tracking = not isinstance(self._reply(), Exception)
+                    if i == first_armed:
+                        self._rung = False  # for what was before the server looks anew now
                 replies.append(self._reply(calls[i].is_binary))
             for i, reply in zip(list(open_calls), replies, strict=True):
                 if isinstance(reply, redis.exceptions.NoScriptError):

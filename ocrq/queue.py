@@ -15,6 +15,7 @@ import uuid_utils
 from . import durability as levels
 from . import telemetry
 from .broker import existing, known
+from .calls import NewTask
 from .durability import Durability
 from .errors import NotDurable, OcrqError, ResultExpired, ServerUnreachable, TaskFailed, UsageError, WaitTimeout
 from .face import AsyncFace, BlockingFace, Face
@@ -39,7 +40,6 @@ from .task import (
     set_fetch,
 )
 from .transaction import AsyncTransaction, Means, Transaction
-from .transitions import NewTask
 from .writing import Named, checked_task_id, due_at, due_in, new_task_fields, written_priority
 
 CHUNK = 250  #: tasks that one call of enqueue_many's script creates
@@ -131,7 +131,7 @@ class Queues(Face, Generic[TaskT]):
     @operation
     def fetch(self, task_id: str) -> Steps[TaskT]:
         """The task of that id. Raises TaskNotFound."""
-        port = self._port()
+        port = self._port
         return self._task(task_id, (yield from port.fields(task_id)), port)  # type: ignore[no-any-return]
 
     @operation
@@ -148,12 +148,13 @@ class Queues(Face, Generic[TaskT]):
 
         Raises TaskNotFound, and OcrqError when it stands too deep in a long list to be found.
         """
-        return (yield from self._port().prioritize(task_id, priority))
+        return (yield from self._port.prioritize(task_id, priority))
 
     # -- how an enqueue is done --------------------------------------------------------------------------------
 
     def _enqueue(self, tasks: Sequence[tuple[str | Named, Mapping[str, Any]]], due: str = "") -> Steps[list[TaskT]]:
-        yield from self._ready()
+        if not self._level_checked:
+            yield from self._ready()
         made: list[TaskT] = []
         for start in range(0, len(tasks), CHUNK):
             chunk = tasks[start : start + CHUNK]
@@ -180,7 +181,7 @@ class Queues(Face, Generic[TaskT]):
         self, tasks: Iterable[tuple[str | Named, Mapping[str, Any]]], due: str = ""
     ) -> list[tuple[NewTask, TaskT]]:
         """What is to be sent of new tasks, and the objects that will stand for them. Raises UsageError."""
-        port, trace = self._port(), telemetry.current_traceparent()
+        port, trace = self._port, telemetry.current_traceparent()
         return [self._draft(port, trace, due, processor, **options) for processor, options in tasks]
 
     def _draft(
@@ -232,6 +233,7 @@ class Queues(Face, Generic[TaskT]):
             for task, fields in zip(found, hashes, strict=True):
                 task.fields = fields if isinstance(fields, dict) else {}
 
+    @cached_property
     def _port(self) -> ProducerPort:
         return ProducerPort(self)
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
+from .calls import Call
 from .keys import Keys
 from .lua import script
-from .transitions import Call
 
 T = TypeVar("T")
 

@@ -12,13 +12,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple, TypeVar
 
+from .calls import Call
 from .face import AsyncFace, BlockingFace, Face
 from .keys import checked_id
 from .operation import Steps, operation
 from .scan import page
 from .session import Session, lifetime_ms, read_session, renewed, session_head, stored_form, usable_until
 from .session_transitions import Renewed, SessionTransitions
-from .transitions import BATCH, Call
+from .transitions import BATCH
 
 T = TypeVar("T")
 TRIES = 8  #: how often a use of a session is tried against others; whoever wins keeps it alive as well

@@ -18,9 +18,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from .calls import Call
 from .lua import Arg
 from .operation import Steps
-from .transitions import Call
 
 Command = tuple[Arg, ...]
 

@@ -12,12 +12,12 @@ from datetime import datetime, timedelta
 from typing import Any, Generic, NamedTuple, Self, TypeVar
 
 from . import durability, telemetry
+from .calls import Call, NewTask
 from .errors import NotDurable, OcrqError, PartlyDone, ServerUnreachable, UsageError
 from .lua import Arg
 from .operation import Blocking, OnLoop, Steps, operation
 from .steps import Batch, Command
 from .task import AsyncTask, Task
-from .transitions import Call, NewTask
 from .writing import Named, due_at, due_in
 
 LIMIT = 1000  #: commands and tasks; the server does nothing else meanwhile

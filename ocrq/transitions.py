@@ -7,19 +7,28 @@ transition is spelled once. A `Call` may be sent again unchanged after a lost re
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, Generic, Literal, NamedTuple, TypeVar
+from typing import Any, Literal, TypeVar
 
-import msgspec
-
+from .calls import (
+    Call,
+    Claim,
+    Done,
+    Extended,
+    Failure,
+    NewTask,
+    Progress,
+    Promoted,
+    Reap,
+    Tidied,
+    Verdict,
+    read_pairs,
+)
 from .keys import RESULT_CACHE_SECONDS, Keys
-from .lua import Arg, Script, script
-from .replies import Unpacker, as_text
+from .lua import Arg, script
 from .settings import Settings
 from .task import Task
 
 T = TypeVar("T")
-Verdict = Literal["done", "again", "lost"]
 Place = Literal["dead", "quarantine"]  #: where what people have to look at is set aside
 
 CLAIM_GRACE_MS = 500  #: a producer may write the hash this long after the push
@@ -29,138 +38,6 @@ CANCEL_SCAN = 10_000  #: longest list that a script searches; in a longer one ca
 SIGHT = ("status", "started_at")  #: by these fields salvage knows that a task is still as it was seen
 COUNT_SCAN = 2_000  #: most waiting ids that reconcile looks at: 10 ms of the server's time
 HASH_OVERHEAD_BYTES = 64 * 1024  #: what a hash may have beside its payload
-
-
-@dataclass(frozen=True, slots=True)
-class Call(Generic[T]):
-    """One EVALSHA: `command` to send, `read` to make sense of the reply, which is not decoded if it `is_binary`."""
-
-    script: Script
-    command: list[Arg]
-    read: Callable[[Any], T]
-    is_binary: bool = False
-
-    @property
-    def whole(self) -> tuple[Arg, ...]:
-        """The same with the script's text, for where a server that does not know the script would be too late."""
-        return ("EVAL", self.script.source, *self.command[2:])
-
-
-class NewTask(NamedTuple):
-    """A task to be enqueued; `due` is "" (now), "+ms" from now, or unix ms."""
-
-    id: str
-    score: str
-    due: str
-    fields: Sequence[str | bytes]
-
-
-class Claimed(NamedTuple):
-    """A task that a worker process now holds."""
-
-    id: str
-    token: int
-    fields: dict[str, str]
-
-
-_claimed = Unpacker(list[Claimed])
-
-
-class Claim(NamedTuple):
-    """Server time (unix ms), whether more may be waiting, how many claims until the next fair pick, what was claimed.
-
-    And (element, what became of it) for everything that was not.
-    """
-
-    now_ms: int
-    more: bool
-    fair_after: int
-    tasks: list[Claimed]
-    notes: list[tuple[str, str]]
-
-
-class Done(msgspec.Struct, gc=False):
-    """A completed task for ack. `message` is the notification's JSON up to the timestamp's value."""
-
-    id: str
-    token: int
-    duration_ms: float
-    result: bytes
-    message: bytes
-    user_id: str
-    fields: Sequence[str]
-
-
-class Failure(NamedTuple):
-    """A failed delivery for nack.
-
-    `verdict` is retry (after `delay_ms`), dead or quarantine; `entry` is one line of history as JSON up to its time's
-    value.
-    """
-
-    id: str
-    token: int
-    verdict: Literal["retry", "dead", "quarantine"]
-    delay_ms: int
-    error: str
-    error_type: str
-    entry: bytes
-    message: bytes
-    user_id: str
-
-
-class Progress(NamedTuple):
-    """Progress of a running task."""
-
-    id: str
-    token: int
-    fraction: float
-    text: str
-    message: bytes
-    user_id: str
-
-
-class Reaped(NamedTuple):
-    """A task taken back from a worker that is gone; `verdict` is waiting, dead, released or quarantined."""
-
-    id: str
-    verdict: str
-    crashes: int
-    queue: str
-    processor: str
-    reason: str
-
-
-class Reap(NamedTuple):
-    """What was taken back, ms until the next lease runs out (None: there is none), and the server's time (unix ms)."""
-
-    more: bool
-    tasks: list[Reaped]
-    next_ms: int | None
-    now_ms: int
-
-
-class Extended(NamedTuple):
-    """Leases renewed, and (slot, task id) of what the slots hold no more."""
-
-    renewed: int
-    lost: list[tuple[str, str]]
-
-
-class Promoted(NamedTuple):
-    """Tasks whose time had come, ids whose hash had, and ms until the next (None: nothing is scheduled)."""
-
-    promoted: int
-    repaired: int
-    next_ms: int | None
-
-
-class Tidied(NamedTuple):
-    """Tasks waiting in all queues, and how many dead letters and quarantined elements were forgotten for their age."""
-
-    waiting: int
-    dead: int
-    quarantined: int
 
 
 class Transitions:
@@ -196,7 +73,7 @@ class Transitions:
         lanes = [key for queue in queues for key in (self.keys.queue(queue), self.keys.priority(queue))]
         return self._call(
             "claim",
-            _read_claim,
+            Claim.read,
             is_binary=True,
             rest_keys=lanes,
             rest=queues,
@@ -247,15 +124,15 @@ class Transitions:
 
     def extend(self, slots: Sequence[str]) -> Call[Extended]:
         """Renew what these worker processes hold."""
-        return self._call("extend", _read_extended, rest=slots, lease_ms=_ms(self._settings.lease_seconds))
+        return self._call("extend", Extended.read, rest=slots, lease_ms=_ms(self._settings.lease_seconds))
 
     def stops(self, slots: Sequence[str]) -> Call[list[tuple[str, str]]]:
         """(slot, task id) of what was cancelled while these processes ran it; told again for a minute."""
-        return self._call("stops", _read_pairs, rest_keys=[self.keys.stop(slot) for slot in slots], rest=slots)
+        return self._call("stops", read_pairs, rest_keys=[self.keys.stop(slot) for slot in slots], rest=slots)
 
     def promote(self) -> Call[Promoted]:
         """Move due tasks into their queues."""
-        return self._call("promote", _read_promoted, limit=BATCH, repair_ms=REPAIR_MS)
+        return self._call("promote", Promoted.read, limit=BATCH, repair_ms=REPAIR_MS)
 
     def reap_expired(self, latest_ms: int | None = None) -> Call[Reap]:
         """Take back what has outlived its lease, as of `latest_ms` where the server's clock is ahead of that."""
@@ -309,7 +186,7 @@ class Transitions:
         """Reconcile the counter of waiting tasks, forget what has outlived its time."""
         return self._call(
             "tidy",
-            _read_tidied,
+            lambda reply: Tidied(*reply),
             queue=self.keys.queue(),
             priority=self.keys.priority(),
             keep_seconds=self._settings.failed_days * 86400,
@@ -339,7 +216,7 @@ class Transitions:
     ) -> Call[Reap]:
         return self._call(
             "reap",
-            _read_reap,
+            Reap.read,
             rest=running,
             slot=slot,
             reason=reason,
@@ -372,29 +249,3 @@ def _reversed(reply: Any) -> Any:
 
 def _truths(reply: Any) -> list[bool]:
     return [value == 1 for value in reply]
-
-
-def _read_claim(reply: Any) -> Claim:
-    now_ms, more, fair_after, claimed, notes = reply
-    return Claim(now_ms, more == 1, fair_after, _claimed.unpack(claimed), [tuple(as_text(note)) for note in notes])
-
-
-def _read_extended(reply: Any) -> Extended:
-    return Extended(reply[0], _read_pairs(reply[1]))
-
-
-def _read_pairs(reply: Any) -> list[tuple[str, str]]:
-    return [(slot, id_) for slot, id_ in reply]
-
-
-def _read_promoted(reply: Any) -> Promoted:
-    return Promoted(reply[0], reply[1], reply[2] if reply[2] >= 0 else None)
-
-
-def _read_tidied(reply: Any) -> Tidied:
-    return Tidied(*reply)
-
-
-def _read_reap(reply: Any) -> Reap:
-    more, tasks, next_ms, now_ms = reply
-    return Reap(more == 1, [Reaped(*row) for row in tasks], next_ms if next_ms >= 0 else None, now_ms)

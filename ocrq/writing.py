@@ -11,6 +11,7 @@ from .errors import UsageError
 from .keys import DEFAULT_QUEUE
 from .task import LIST_PRIORITY, encode_json
 
+_USUAL = str(LIST_PRIORITY)
 _TASK_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
@@ -44,7 +45,7 @@ def new_task_fields(
     fields = {"priority": written_priority(priority)}
     for name, value in (("processor", processor), ("user_id", user_id), ("file_id", file_id)):
         if value != "":
-            fields[name] = _checked_text(name, value)
+            fields[name] = value if type(value) is str and value.isascii() else _checked_text(name, value)
     if queue != DEFAULT_QUEUE:
         fields["queue"] = queue
     if payload:
@@ -61,8 +62,6 @@ def new_task_fields(
 def _checked_text(name: str, value: str) -> str:
     if not isinstance(value, str):
         raise UsageError(f"{name} {value!r} is no text; pass a str")
-    if value.isascii():
-        return value
     try:
         value.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
@@ -73,7 +72,7 @@ def _checked_text(name: str, value: str) -> str:
 def written_priority(priority: float | None) -> str:
     """The priority as text. Raises UsageError outside 0..10."""
     if priority is None:
-        return str(LIST_PRIORITY)
+        return _USUAL
     if isinstance(priority, bool) or not isinstance(priority, (int, float)) or not 0 <= priority <= 10:
         raise UsageError(
             f"priority {priority!r} is not usable; take a number from 0 to 10 (10 is most urgent, the default is 5)"

@@ -141,7 +141,7 @@ class _Child:
         if not self._armed:
             self._armed = True  # look once more with the bell armed, so that nothing comes between look and wait
             return True
-        self._idle()
+        self._idle(self._batch())
         return True
 
     def _batch(self) -> int:
@@ -209,14 +209,14 @@ class _Child:
         if others_run:
             self._link.wait(0.25, (self._stop.descriptor,))
         else:
-            self._idle()
+            self._idle(room)
         return True
 
     # -- both --------------------------------------------------------------------------------------------------
 
-    def _idle(self) -> None:
-        """Wait until there may be work, or the child is to end."""
-        self._settler.idle()
+    def _idle(self, next_count: int) -> None:
+        """Wait until there may be work for a claim of so many tasks, or the child is to end."""
+        self._settler.idle(next_count)
         memory.give_back()
         ask_at = time.monotonic() + ASK_SECONDS
         while not self._stop.is_set and time.monotonic() < ask_at:

@@ -22,11 +22,12 @@ from typing import Any, cast
 
 from .. import connection, logs
 from .._version import __version__
+from ..calls import Call, Extended, Promoted, Reap, Reaped, Tidied
 from ..errors import OcrqError, PermissionDenied
 from ..keys import WORKER_SECONDS, Keys
 from ..link import Link
 from ..session_transitions import SessionTransitions
-from ..transitions import BATCH, Call, Extended, Promoted, Reap, Reaped, Tidied, Transitions
+from ..transitions import BATCH, Transitions
 from . import processes, trouble
 from .board import BUSY, GONE, Board, Slot, orphans, same_boot
 from .clock import ServerClock

@@ -9,10 +9,10 @@ from typing import Any, Literal
 
 import msgspec
 
+from ..calls import Done, Failure
 from ..errors import InvalidResult
 from ..retry import GiveUp, Policy, decide
 from ..task import FAILED, SCHEDULED, Task
-from ..transitions import Done, Failure
 
 _UNTOLD = "processing_time_ms"
 _FIGURES = (

@@ -15,12 +15,13 @@ from random import randrange
 from typing import Any
 
 from .. import logs, telemetry
+from ..calls import Call, Claim, Done, Progress
 from ..errors import LeaseLost, OcrqError
 from ..keys import Keys
 from ..link import Link
 from ..settings import Settings
 from ..task import Task, TaskRecord
-from ..transitions import Call, Claim, Done, Progress, Transitions
+from ..transitions import Transitions
 from .outcome import Outcome, message_head
 
 ACK_WITHIN = 0.010  #: seconds an outcome may wait for company before it is sent
@@ -54,6 +55,7 @@ class Settler:
         self._fairness = settings.fairness
         self._fair_after = randrange(settings.fairness) if settings.fairness else 0
         self._nonce = 0
+        self._prepared: tuple[int, Call[Claim]] | None = None  # the next claim, and for how many tasks it is
         self._outcomes: list[Outcome] = []
         self._oldest = 0.0
         self._progress: dict[str, tuple[TaskRecord, float, str]] = {}
@@ -75,15 +77,8 @@ class Settler:
 
     def claim(self, count: int, port: Any, *, arm: bool, promote: bool = False) -> Claim:
         """Settle what is finished and claim up to `count` tasks into the buffer, in one round trip."""
-        self._nonce += 1
-        claim = self.transitions.claim(
-            self._queues,
-            slot=self._slot,
-            nonce=str(self._nonce),
-            count=count,
-            fair_after=self._fair_after,
-            default_processor=self._default_processor,
-        )
+        prepared, self._prepared = self._prepared, None
+        claim = prepared[1] if prepared is not None and prepared[0] == count else self._claim_call(count)
         first: list[Call[Any]] = [self.transitions.promote()] if promote else []
         if self.link.connections > self._audited:
             self._audit()
@@ -104,6 +99,17 @@ class Settler:
         if claimed.tasks:
             self._busy.set()
         return claimed
+
+    def _claim_call(self, count: int) -> Call[Claim]:
+        self._nonce += 1
+        return self.transitions.claim(
+            self._queues,
+            slot=self._slot,
+            nonce=str(self._nonce),
+            count=count,
+            fair_after=self._fair_after,
+            default_processor=self._default_processor,
+        )
 
     def _audit(self) -> None:
         """Give back what a server that went back in time (torn file, failover) believes to be here still.
@@ -172,9 +178,12 @@ class Settler:
             raise LeaseLost(f"task {task.id} is no longer this worker's: its lease ran out or it was cancelled")
         self._progress[task.id] = (task, fraction, text)
 
-    def idle(self) -> None:
-        """Nothing runs and nothing is claimed: the settler's thread may sleep."""
+    def idle(self, next_count: int) -> None:
+        """Nothing runs and nothing is claimed: the settler's thread may sleep, and the next claim is made ready."""
         self._busy.clear()
+        call = self._claim_call(next_count)
+        self.link.prepare(call)
+        self._prepared = next_count, call
 
     def close(self) -> None:
         """Stop the thread."""

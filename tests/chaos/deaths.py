@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 import psutil
@@ -15,6 +16,7 @@ from tests.servers import eventually
 
 if TYPE_CHECKING:
     from tests.chaos.rig import Rig
+    from tests.worker.harness import Worker
 
 
 def kill_trees(rig: Rig) -> int:
@@ -93,7 +95,7 @@ def zombies(rig: Rig) -> int:
         spots = {"CHAOS_CUT": f"{number}:{when}:stop-worker", "CHAOS_MARK": str(mark)}
         zombie = rig.worker(variables=spots)
         eventually(mark.exists, "the worker stops itself", 20)
-        eventually(lambda: {p.status() for p in zombie.tree()} == {psutil.STATUS_STOPPED}, "all of it has stopped", 20)
+        eventually(partial(_has_stopped, zombie), "all of it has stopped", 20)
         helper = rig.worker()
         rig.settle()
         for process in zombie.tree():
@@ -103,6 +105,10 @@ def zombies(rig: Rig) -> int:
         rig.still_consumes()
         zombie.kill()
     return 2 * rig.size
+
+
+def _has_stopped(worker: Worker) -> bool:
+    return {process.status() for process in worker.tree()} == {psutil.STATUS_STOPPED}
 
 
 def greedy(rig: Rig) -> int:

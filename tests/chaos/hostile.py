@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from ocrq.calls import NewTask
 from ocrq.errors import ServerError
-from ocrq.transitions import NewTask
 from tests.servers import eventually
 
 if TYPE_CHECKING:

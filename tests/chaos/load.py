@@ -9,9 +9,9 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from ocrq import connection
+from ocrq.calls import Done
 from ocrq.errors import OcrqError
 from ocrq.link import Link
-from ocrq.transitions import Done
 from tests.servers import eventually
 
 if TYPE_CHECKING:

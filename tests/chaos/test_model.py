@@ -19,8 +19,8 @@ from hypothesis.stateful import (
 
 from ocrq import connection
 from ocrq.broker import Broker
+from ocrq.calls import Claim, Done, Failure, NewTask, Progress
 from ocrq.settings import Settings
-from ocrq.transitions import Claim, Done, Failure, NewTask, Progress
 from tests.chaos import checker
 from tests.chaos.model import MAX_CRASHES, MAX_DEATHS, SLOTS, Held, Known, Model
 

@@ -10,8 +10,8 @@ from ocrq.link import Link
 from tests.lua.snapshot import SLOT, Rig
 
 if TYPE_CHECKING:
+    from ocrq.calls import Call, Claim
     from ocrq.errors import OcrqError
-    from ocrq.transitions import Call, Claim
 
 
 class Ears:

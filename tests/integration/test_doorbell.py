@@ -33,6 +33,7 @@ def test_doorbell(rig: Rig, command: str, queue: str) -> None:
         else:
             rig.client.execute_command(command, rig.keys.queue(queue), "a")
         assert rings_within(ears.link, 4)
+        ears.link.exchange(claim(rig, "n", 5, "default", "scans"), arm=1)
         assert not ears.link.wait(0)
 
 

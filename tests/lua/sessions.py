@@ -8,7 +8,7 @@ from ocrq.keys import SESSION_SECONDS
 from ocrq.session_transitions import SessionTransitions
 
 if TYPE_CHECKING:
-    from ocrq.transitions import Call
+    from ocrq.calls import Call
     from tests.lua.snapshot import Rig
 
 WEEK_MS = SESSION_SECONDS * 1000

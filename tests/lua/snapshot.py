@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import contextmanager
 from itertools import count
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -10,11 +11,11 @@ import msgspec
 import pytest
 
 from ocrq.broker import Broker
+from ocrq.calls import Call, Claim, Done, Failure, NewTask, Progress
 from ocrq.connection import client
 from ocrq.errors import ServerError
 from ocrq.settings import Settings
 from ocrq.task import read_time
-from ocrq.transitions import Call, Claim, Done, Failure, NewTask, Progress
 from ocrq.worker.outcome import message_head
 
 if TYPE_CHECKING:
@@ -229,7 +230,7 @@ class Rig:
             yield heard
             self.client.publish(f"{self.keys.namespace}:end", "end")
             while (message := pubsub.get_message(timeout=5))["data"] != "end":
-                heard.append((message["channel"][len(self.keys.namespace) + 1 :], msgspec.json.decode(message["data"])))
+                heard.append((message["channel"][len(self.keys.namespace) + 1 :], json.loads(message["data"].encode())))
 
     def sweep(self) -> None:
         """Delete the namespace, foreign bytes in names and all."""

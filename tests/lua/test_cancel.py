@@ -101,8 +101,8 @@ def test_unknown(rig: Rig) -> None:
 
 def test_in_a_very_long_list(rig: Rig) -> None:
     """Beyond the bound of the search a tombstone stays: counted as pending, kept until a claim drops it."""
+    from ocrq.calls import Call
     from ocrq.lua import script
-    from ocrq.transitions import Call
 
     rig.push("a", "b")
     command = script("cancel").call(rig.keys, id="a", unit="s", scan_limit=1)
@@ -137,3 +137,22 @@ def test_broken_counters(rig: Rig) -> None:
     rig.push("a")
     with rig.broken_counters():
         assert rig.broker.cancel("a")
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        *(b"\xff", b"\x80", b"\xc3", b"\xc3\xa9\xa9", b"\xe2\x82", b"\xf0\x9f\x98"),  # stray or cut off
+        *(b"\xc0\x80", b"\xe0\x80\x80", b"\xf0\x80\x80\x80"),  # longer than they need to be
+        *(b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\xf5\x80\x80\x80"),  # no characters
+        'é€😀\u07ff\ud7ff\U0010ffff"\\/ '.encode(),
+    ],
+)
+def test_messages_of_foreign_bytes(rig: Rig, raw: bytes) -> None:
+    """Whatever bytes id and user are of, the notification is UTF-8 and JSON; what is no text becomes surrogates."""
+    text = f"x{raw.decode('utf-8', 'surrogateescape')}y"
+    rig.push(text, user_id=f"{text}\x01")
+    with rig.hears() as heard:
+        rig.broker.cancel(text)
+    message = heard[0][1]
+    assert (message["task_id"], message["user_id"]) == (text, f"{text}\x01")

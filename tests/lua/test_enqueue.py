@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ocrq.transitions import NewTask
+from ocrq.calls import NewTask
 from tests.lua.snapshot import Rig
 
 pytestmark = pytest.mark.every_server

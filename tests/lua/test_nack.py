@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from ocrq.transitions import Failure
+from ocrq.calls import Failure
 from tests.lua.snapshot import SLOT, Rig, three, utc_date
 
 pytestmark = pytest.mark.every_server

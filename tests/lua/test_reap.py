@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from ocrq.transitions import BATCH, Reaped
+from ocrq.calls import Reaped
+from ocrq.transitions import BATCH
 from tests.lua.snapshot import SLOT, Rig, three, utc_date
 
 if TYPE_CHECKING:

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from ocrq.calls import Call
 from ocrq.task import Task
-from ocrq.transitions import CANCEL_SCAN, Call
+from ocrq.transitions import CANCEL_SCAN
 from tests.lua.snapshot import Rig
 
 pytestmark = pytest.mark.every_server

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from ocrq.calls import Call
 from ocrq.errors import ServerError
-from ocrq.transitions import Call
 from tests.lua.snapshot import Rig
 
 pytestmark = pytest.mark.every_server

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
-from benchmarks import charts, rounds, systems
+from benchmarks import charts, pages, rounds, systems
 from benchmarks.__main__ import OURS, PEERS
 from benchmarks.report import Report
-from benchmarks.summary import Summary
+from benchmarks.summary import ENGINE, OCRQ_PAGES, Summary
+from examples import make_samples
 
 ABOUT: dict[str, Any] = {
     "cpu": "some CPU", "cores": 2, "memory": "8 GiB", "kernel": "Linux", "python": "3.11", "server": "Redis 7",
@@ -89,3 +92,41 @@ def test_each_system_is_whole(name: str) -> None:
         assert len(rounds.takes_part(system, "drain", quick=True)) == 1
         lines = (system.folder / "requirements.txt").read_text("utf-8").splitlines()
         assert all("==" in line for line in lines), lines
+
+
+def _read(number: int, system: str, variant: str, seconds: float, error: str = "") -> dict[str, Any]:
+    numbers = {} if error else {"seconds": seconds, "cpu_s": seconds * 2, "pages": 10}
+    return {**_result(number, system, variant, 0, error), "workload": "pages", "numbers": numbers}
+
+
+def test_real_pages_are_compared_within_a_round() -> None:
+    """The goal takes the median ratio to the bare loop, and the table shows its spread."""
+    seconds = ((10.0, 10.1), (20.0, 20.4), (10.0, 10.3))
+    results = [
+        _read(number, *row, value)
+        for number, pair in enumerate(seconds)
+        for row, value in zip((("yardstick", "engine"), ("ocrq", "pages")), pair, strict=True)
+    ]
+    text = Report({"about": ABOUT, "results": results}, systems.load(["yardstick", "ocrq"])).text("charts")
+    assert "| 10.3 | – | ≤ 1.03 × the engine in a bare loop | yes, 1.02 |" in text
+    assert "+2.0 % (+1.0 to +3.0)" in text
+
+
+def test_real_pages_without_the_engine_are_shown_with_the_reason() -> None:
+    """The line stays, and its reason cannot break the table."""
+    results = [_read(0, "yardstick", "engine", 10.0), _read(0, "ocrq", "pages", 0, "ended | unknown processor")]
+    lines = Report({"about": ABOUT, "results": results}, systems.load(["yardstick", "ocrq"])).goals().splitlines()
+    [line] = [line for line in lines if line.startswith("| real pages")]
+    assert line.endswith("| not measured: ended / unknown processor |")
+
+
+def test_real_pages_are_for_the_whole_run_and_for_us() -> None:
+    """A worker and the bare loop take part; the pages are A4 at 150 dpi."""
+    taking_part = [
+        (name, variant.name)
+        for name in (*OURS, *PEERS)
+        for variant in rounds.takes_part(systems.load([name])[0], "pages", quick=False)
+    ]
+    assert taking_part == [ENGINE, OCRQ_PAGES]
+    assert not rounds.WORKLOADS["pages"].quick
+    assert {Image.open(BytesIO(page)).size for page in pages.drawn().values()} == {make_samples.A4_150_DPI}

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ocrq.calls import Done, Failure
 from ocrq.errors import CorruptDocument, InvalidResult, SoftTimeout, UnknownProcessor
 from ocrq.retry import Policy, Retry
 from ocrq.task import Task
-from ocrq.transitions import Done, Failure
 from ocrq.worker.outcome import Outcome, completed, error_text, failed, message_head, quarantined
 
 FIELDS = {"user_id": "u", "attempts": "2", "crashes": "1", "worker_id": "w:1", "created_at": "1000"}

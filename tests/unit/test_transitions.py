@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ocrq import lua
+from ocrq.calls import Call, Claimed, Done, Failure, NewTask, Progress, Reaped
 from ocrq.keys import Keys
 from ocrq.settings import Settings
-from ocrq.transitions import Call, Claimed, Done, Failure, NewTask, Progress, Reaped, Transitions
+from ocrq.transitions import Transitions
 
 SETTINGS = Settings(namespace="ns", lease_seconds=2.5, failed_days=2, max_crashes=4, fairness=7, time_unit="ms")
 MADE = Transitions(SETTINGS, Keys("ns"))

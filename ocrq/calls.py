@@ -1,0 +1,175 @@
+"""A call of a transition: what goes into it, and what its reply says. Floor 3, no I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
+
+import msgspec
+
+from .lua import Arg, Script
+from .replies import Unpacker, as_text
+
+T = TypeVar("T")
+Verdict = Literal["done", "again", "lost"]
+
+
+@dataclass(slots=True)
+class Call(Generic[T]):
+    """One EVALSHA: `command` to send, `read` to make sense of the reply, which is not decoded if it `is_binary`."""
+
+    script: Script
+    command: list[Arg]
+    read: Callable[[Any], T]
+    is_binary: bool = False
+    packed: bytes = b""  #: `command` as it is sent, when a `Link` has packed it ahead
+
+    @property
+    def whole(self) -> tuple[Arg, ...]:
+        """The same with the script's text, for where a server that does not know the script would be too late."""
+        return ("EVAL", self.script.source, *self.command[2:])
+
+
+class NewTask(msgspec.Struct, gc=False):
+    """A task to be enqueued; `due` is "" (now), "+ms" from now, or unix ms."""
+
+    id: str
+    score: str
+    due: str
+    fields: Sequence[str | bytes]
+
+
+class Claimed(NamedTuple):
+    """A task that a worker process now holds."""
+
+    id: str
+    token: int
+    fields: dict[str, str]
+
+
+_claimed = Unpacker(list[Claimed])
+
+
+class Claim(NamedTuple):
+    """Server time (unix ms), whether more may be waiting, how many claims until the next fair pick, what was claimed.
+
+    And (element, what became of it) for everything that was not.
+    """
+
+    now_ms: int
+    more: bool
+    fair_after: int
+    tasks: list[Claimed]
+    notes: list[tuple[str, str]]
+
+    @classmethod
+    def read(cls, reply: Any) -> Claim:
+        """From what the script replies."""
+        now_ms, more, fair_after, claimed, notes = reply
+        return cls(now_ms, more == 1, fair_after, _claimed.unpack(claimed), [tuple(as_text(note)) for note in notes])
+
+
+class Done(msgspec.Struct, gc=False):
+    """A completed task for ack. `message` is the notification's JSON up to the timestamp's value."""
+
+    id: str
+    token: int
+    duration_ms: float
+    result: bytes
+    message: bytes
+    user_id: str
+    fields: Sequence[str]
+
+
+class Failure(NamedTuple):
+    """A failed delivery for nack.
+
+    `verdict` is retry (after `delay_ms`), dead or quarantine; `entry` is one line of history as JSON up to its time's
+    value.
+    """
+
+    id: str
+    token: int
+    verdict: Literal["retry", "dead", "quarantine"]
+    delay_ms: int
+    error: str
+    error_type: str
+    entry: bytes
+    message: bytes
+    user_id: str
+
+
+class Progress(NamedTuple):
+    """Progress of a running task."""
+
+    id: str
+    token: int
+    fraction: float
+    text: str
+    message: bytes
+    user_id: str
+
+
+class Reaped(NamedTuple):
+    """A task taken back from a worker that is gone; `verdict` is waiting, dead, released or quarantined."""
+
+    id: str
+    verdict: str
+    crashes: int
+    queue: str
+    processor: str
+    reason: str
+
+
+class Reap(NamedTuple):
+    """What was taken back, ms until the next lease runs out (None: there is none), and the server's time (unix ms)."""
+
+    more: bool
+    tasks: list[Reaped]
+    next_ms: int | None
+    now_ms: int
+
+    @classmethod
+    def read(cls, reply: Any) -> Reap:
+        """From what the script replies."""
+        more, tasks, next_ms, now_ms = reply
+        return cls(more == 1, [Reaped(*row) for row in tasks], next_ms if next_ms >= 0 else None, now_ms)
+
+
+class Extended(NamedTuple):
+    """Leases renewed, and (slot, task id) of what the slots hold no more."""
+
+    renewed: int
+    lost: list[tuple[str, str]]
+
+    @classmethod
+    def read(cls, reply: Any) -> Extended:
+        """From what the script replies."""
+        return cls(reply[0], read_pairs(reply[1]))
+
+
+class Promoted(NamedTuple):
+    """Tasks whose time had come, ids whose hash had, and ms until the next (None: nothing is scheduled)."""
+
+    promoted: int
+    repaired: int
+    next_ms: int | None
+
+    @classmethod
+    def read(cls, reply: Any) -> Promoted:
+        """From what the script replies."""
+        return cls(reply[0], reply[1], reply[2] if reply[2] >= 0 else None)
+
+
+class Tidied(NamedTuple):
+    """Tasks waiting in all queues, and how many dead letters and quarantined elements were forgotten for their age."""
+
+    waiting: int
+    dead: int
+    quarantined: int
+
+
+def read_pairs(reply: Any) -> list[tuple[str, str]]:
+    """(slot, task id) each."""
+    return [(slot, task_id) for slot, task_id in reply]
