@@ -110,21 +110,21 @@ class Cell:
         self._bin = environments.bin(system)
         self._producer: subprocess.Popen[str] | None = None
         shared = Path("/dev/shm")  # noqa: S108  # so that no counter is ever written to a disk
-        self._folder = Path(tempfile.mkdtemp(prefix="ocrq-bench-", dir=shared if shared.is_dir() else None))
+        self.folder = Path(tempfile.mkdtemp(prefix="ocrq-bench-", dir=shared if shared.is_dir() else None))
         try:
-            self.counts = Counts(self._folder)
-            self.server = Server(server, self._folder, cpus)
+            self.counts = Counts(self.folder)
+            self.server = Server(server, self.folder, cpus)
         except BaseException:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            shutil.rmtree(self.folder, ignore_errors=True)
             raise
         self._env = {
             "PATH": f"{self._bin}{os.pathsep}{os.environ['PATH']}",
-            "HOME": str(self._folder),
+            "HOME": str(self.folder),
             "PYTHONPATH": str(COMMON),
             "BENCH_URL": self.server.url,
-            "BENCH_TALLY": str(self._folder),
+            "BENCH_TALLY": str(self.folder),
             "OCRQ_REDIS_URL": self.server.url,
-            "OCRQ_DATA_DIR": str(self._folder / "ocrq"),
+            "OCRQ_DATA_DIR": str(self.folder / "ocrq"),
             **settings,
             **variant.env,
         }
@@ -141,13 +141,13 @@ class Cell:
         if self.workers is not None:
             self.workers.kill()
         self.server.stop()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     # -- producing ---------------------------------------------------------------------------------------------
 
     def start_producer(self) -> None:
         """Start the producer; it sends one no-op to be warm."""
-        with pinned(self.cpus), (self._folder / "producer.log").open("wb") as log:
+        with pinned(self.cpus), (self.folder / "producer.log").open("wb") as log:
             self._producer = subprocess.Popen(
                 [str(self._bin / "python"), str(COMMON / "producer.py")],
                 cwd=self.system.folder,
@@ -164,8 +164,13 @@ class Cell:
     def ask(self, do: str, *, within: float = 60, sends: int = 0, **arguments: Any) -> dict[str, float]:
         """Let the producer do something. Raises RuntimeError when it cannot, or not in time."""
         self.tell(do, **arguments)
-        answer: dict[str, float] = json.loads(self._line(within))
+        answer = self.hear(within)
         self.sent += sends
+        return answer
+
+    def hear(self, within: float) -> dict[str, float]:
+        """The producer's answer to what it was told."""
+        answer: dict[str, float] = json.loads(self._line(within))
         return answer
 
     def tell(self, do: str, **arguments: Any) -> None:
@@ -182,28 +187,28 @@ class Cell:
         line = producer.stdout.readline() if ready else ""
         if not line:
             why = "ended" if ready else f"did not answer within {within:g} s"
-            raise RuntimeError(f"the producer {why}: {tail(self._folder / 'producer.log')}")
+            raise RuntimeError(f"the producer {why}: {tail(self.folder / 'producer.log')}")
         return line
 
     # -- working -----------------------------------------------------------------------------------------------
 
-    def start_workers(self, processes: int, *, line: int = 0, concurrency: int | None = None) -> Tree:
+    def start_workers(self, processes: int, *, line: int = 0, concurrency: int | None = None, **settings: str) -> Tree:
         """Start the workers; with `line`, no task is counted before so many threads have one."""
         many = self.variant.concurrency if concurrency is None else concurrency
         commands = [
             [str(self._bin / program), *(word.format(url=self.server.url) for word in words)]
             for program, *words in self.variant.command(processes, many)
         ]
-        env = {**self._env, "BENCH_LINE": str(line), "BENCH_CONCURRENCY": str(many)}
-        log = self._folder / "worker.log"
+        env = {**self._env, "BENCH_LINE": str(line), "BENCH_CONCURRENCY": str(many), **settings}
+        log = self.folder / "worker.log"
         self.workers = Tree(commands, cpus=self.cpus, cwd=self.system.folder, env=env, log=log)
         return self.workers
 
-    def wait_done(self, count: int, within: float) -> bool:
+    def wait_done(self, count: int, within: float, *, every: float = _POLL) -> bool:
         """Wait until so many tasks have run; False when that took too long. Raises RuntimeError when a worker ends."""
-        return self.wait(lambda: self.counts.done() >= count, within)
+        return self.wait(lambda: self.counts.done() >= count, within, every=every)
 
-    def wait(self, condition: Callable[[], bool], within: float) -> bool:
+    def wait(self, condition: Callable[[], bool], within: float, *, every: float = _POLL) -> bool:
         """Poll a condition on the shared memory. Raises RuntimeError when a worker ends meanwhile."""
         deadline = time.monotonic() + within
         checked = 0.0
@@ -214,7 +219,7 @@ class Cell:
             if self.workers is not None and now - checked > 0.5:
                 self.workers.check()
                 checked = now
-            time.sleep(_POLL)
+            time.sleep(every)
         return True
 
     def warm(self, processes: int) -> None:
@@ -222,7 +227,7 @@ class Cell:
         count = max(8, 4 * processes)
         self.ask("single", count=count, sends=count)
         if not self.wait_done(self.sent, START_WITHIN):
-            raise RuntimeError(f"ran {self.counts.done()} of {self.sent} tasks: {tail(self._folder / 'worker.log')}")
+            raise RuntimeError(f"ran {self.counts.done()} of {self.sent} tasks: {tail(self.folder / 'worker.log')}")
 
     def costs(self) -> Costs:
         """Readings now."""

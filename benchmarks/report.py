@@ -9,7 +9,7 @@ from typing import Any
 from . import charts
 from .charts import LOSSY, OURS, PEER, YARDSTICK, Bar, Range
 from .goals import goals
-from .summary import BARE, LUA64, NAIVE, Row, Summary, number
+from .summary import BARE, ENGINE, LUA64, NAIVE, Row, Summary, middle, number
 from .systems import AT_MOST_ONCE, System
 from .texts import INTRODUCTION, METHOD
 
@@ -74,7 +74,7 @@ class Report:
         lines += [
             f"| {goal.measure} | {goal.ocrq} | {goal.best} | {goal.aim} | {goal.verdict} |"
             for goal in goals(self._summary, asynchronous, recorded)
-            if goal.value is not None
+            if goal.value is not None or goal.failed
         ]
         return "\n".join(lines)
 
@@ -152,12 +152,25 @@ class Report:
                 ("processes", self._middle("idle", "processes")),
             ],
         )
-        bare = self._summary.median("bare", BARE, "seconds")
+        bare = self._summary.values("bare", BARE, "seconds")
         yield self._table(
             "Native work of 30 ms a task on two processes",
             "cpu",
-            [("s", self._spread("cpu", "seconds")), ("over bare processes", self._over_bare())],
-            f"Bare processes: {number(bare)} s.",
+            [("s", self._spread("cpu", "seconds")), ("over bare processes", self._more("cpu", "seconds", bare))],
+            f"Bare processes: {number(middle(bare.values()))} s.",
+        )
+        alone = {key: self._summary.values("pages", ENGINE, key) for key in ("seconds", "cpu_s")}
+        yield self._table(
+            "Real pages through the default engine on two processes",
+            "pages",
+            [
+                ("s", self._spread("pages", "seconds")),
+                ("over the bare loop", self._more("pages", "seconds", alone["seconds"])),
+                ("CPU s", self._spread("pages", "cpu_s")),
+                ("over the bare loop", self._more("pages", "cpu_s", alone["cpu_s"])),
+                ("server CPU s", self._middle("pages", "server_cpu_s")),
+                ("pages", self._middle("pages", "pages")),
+            ],
         )
         yield self._scale()
         yield self._table("`--help`", "help", [("s", self._middle("help", "seconds"))])
@@ -237,12 +250,14 @@ class Report:
 
         return cell
 
-    def _over_bare(self) -> Callable[[Row], str]:
-        bare = self._summary.values("bare", BARE, "seconds")
+    def _more(self, workload: str, key: str, base: dict[int, float]) -> Callable[[Row], str]:
+        """By how much a row is over the base, in percent; a dash for the base itself."""
 
         def cell(row: Row) -> str:
-            ratio = self._summary.ratio("cpu", row, "seconds", bare)
-            return "–" if ratio is None else f"{(ratio - 1) * 100:+.0f} %"
+            found = [(ratio - 1) * 100 for ratio in self._summary.ratios(workload, row, key, base)]
+            if (median := middle(found)) is None or self._summary.values(workload, row, key) == base:
+                return "–"
+            return f"{median:+.1f} %" + (f" ({min(found):+.1f} to {max(found):+.1f})" if len(found) > 1 else "")
 
         return cell
 

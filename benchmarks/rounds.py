@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from . import deep, workloads
+from . import deep, pages, workloads
 from .processes import ALL
 from .systems import System, Variant
 from .workloads import Bench, Numbers
@@ -38,6 +38,7 @@ WORKLOADS: dict[str, Workload] = {
     "idle": Workload(workloads.idle, "idle", rounds=1),
     "bare": Workload(workloads.bare, "bare"),
     "cpu": Workload(workloads.cpu, "cpu"),
+    "pages": Workload(pages.pages, "pages", quick=False),
     "deep": Workload(deep.deep, "deep", rounds=1),
     "due": Workload(deep.due, "burst", rounds=1),
     "expired": Workload(deep.expired, "burst", rounds=1),

@@ -13,7 +13,8 @@ from .workloads import percentiles
 OURS = ("ocrq", "yardstick")
 Row = tuple[str, str]  #: system and variant
 NAIVE, LUA64, BARE = ("yardstick", "naive"), ("yardstick", "lua64"), ("yardstick", "bare")
-OCRQ, OCRQ_ASYNC = ("ocrq", "ocrq"), ("ocrq", "async")
+ENGINE = ("yardstick", "engine")
+OCRQ, OCRQ_ASYNC, OCRQ_PAGES = ("ocrq", "ocrq"), ("ocrq", "async"), ("ocrq", "pages")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +70,12 @@ class Summary:
 
     def ratio(self, workload: str, row: Row, key: str, base: dict[int, float]) -> float | None:
         """The median of the ratios to `base` within each round."""
-        return middle(
-            value / base[number] for number, value in self.values(workload, row, key).items() if base.get(number)
-        )
+        return middle(self.ratios(workload, row, key, base))
+
+    def ratios(self, workload: str, row: Row, key: str, base: dict[int, float]) -> list[float]:
+        """The ratios to `base` within each round."""
+        found = self.values(workload, row, key)
+        return [value / base[number] for number, value in found.items() if base.get(number)]
 
     def waits(self, workload: str, row: Row) -> dict[str, float]:
         """Percentiles over the samples of all rounds."""

@@ -38,5 +38,11 @@ METHOD = """
   the long one did those begin?
 - **Native work** is a key derivation of 30 ms that has released the GIL, as OCR engines do; bare processes share the
   same work without a queue.
+- **Real pages** are the five A4 pages at 150 dpi of `examples/make_samples.py` (two columns and a letter as PNG, three
+  scans as JPEG), read by two processes from when both have their models loaded and have read a page. For ocrq, which
+  finds them waiting, the time ends when the producer has heard of the last one, whose result, with words and boxes, is
+  then written; CPU is that of all processes of the worker. The bare loop is the engine's library with the plugin's
+  model and options, but without words, on pages that OpenCV decodes from the same files, with one thread in each
+  process, as in a worker's; each takes the next page of one list, so that neither has to wait for the other.
 - **The long queue** has {deep:,} tasks, in list and sorted set; the short one 12,000.
 """

@@ -30,6 +30,7 @@ class Sizes:
     deep: int = 1_000_000
     burst: int = 10_000
     helps: int = 5
+    readings: int = 2  #: of each page, by both processes together; the quick run reads none
 
 
 QUICK = Sizes(

@@ -13,7 +13,6 @@ import json
 import logging
 import math
 import os
-import re
 import sys
 import threading
 import time
@@ -22,7 +21,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from ocrq.text import printable, redact
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
 __all__ = ["JsonFormatter", "TextFormatter", "printable", "setup", "together", "transition"]
 
@@ -37,7 +36,7 @@ _COLOURS = {
 }
 _RESERVED = frozenset({"ts", "level", "logger", "event", "traceback"})
 _LONGEST_VALUE = 2000
-_PLAIN = re.compile(r"[A-Za-z0-9_.:+-]*").fullmatch  # nothing in it to escape, to quote or to mask
+_NONE = (None, "")
 _local = threading.local()
 
 
@@ -149,12 +148,21 @@ class TextFormatter(_Formatter):
 
     def line(self, at: float, level: int, logger: str, event: str, fields: dict[str, object], trace: str = "") -> str:  # noqa: ARG002
         """The line, with the traceback indented below it when there is one."""
-        shown = {name: value for name, value in fields.items() if value is not None and value != ""}
-        line = f"{self._time(at)} {self._levels.get(level, level)} {_safe(event)}"
-        if shown:
-            line += "  " + " ".join(map("=".join, _pairs(shown)))
-        for part in trace.splitlines():
-            line += f"\n  {printable(part)}"
+        shown = [
+            f"{name}={value:g}" if type(value) is float else f"{name}={value}"
+            for name, value in fields.items()
+            if value is not None and value != ""
+        ]
+        said = " ".join(shown)
+        if not _is_plain(said, len(shown)):
+            said = " ".join(
+                f"{printable(name)}={_text_value(value)}" for name, value in fields.items() if value not in _NONE
+            )
+        if not event.isidentifier():
+            event = printable(redact(event))
+        line = f"{self._time(at)} {self._levels.get(level, level)} {event}{'  ' if said else ''}{said}"
+        if trace:
+            line += "".join(f"\n  {printable(part)}" for part in trace.splitlines())
         return line
 
     def _clock_of(self, second: int) -> str:
@@ -212,26 +220,22 @@ class _Handler(logging.StreamHandler[TextIO]):
             self.release()
 
 
-def _safe(text: str) -> str:
-    return text if _PLAIN(text) else printable(redact(text))
+def _is_plain(said: str, fields: int) -> bool:
+    """Whether nothing in it has to be escaped, quoted, masked or cut: one look at all fields, for most lines enough."""
+    return (
+        said.isascii()
+        and said.isprintable()
+        and said.count("=") == fields
+        and said.count(" ") < max(1, fields)
+        and '"' not in said
+        and "://" not in said
+        and len(said) <= _LONGEST_VALUE
+    )
 
 
 def _shortened(value: object) -> str:
     text = redact(str(value))
     return text if len(text) <= _LONGEST_VALUE else text[:_LONGEST_VALUE] + "…"
-
-
-def _pairs(shown: dict[str, object]) -> Iterable[tuple[str, str]]:
-    """Names and values as text; mostly one look at all of them tells that none has to be escaped."""
-    texts = [value if type(value) is str else _number(value) for value in shown.values()]
-    whole = "".join((*shown, *texts))
-    if len(whole) <= _LONGEST_VALUE and _PLAIN(whole):
-        return zip(shown, texts, strict=True)
-    return ((printable(name), _text_value(value)) for name, value in shown.items())
-
-
-def _number(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _text_value(value: object) -> str:

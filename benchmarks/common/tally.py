@@ -2,7 +2,7 @@
 
 Runs inside the peers' processes, so it needs nothing but the standard library. The folder `BENCH_TALLY` holds two
 files: `slots`, memory that all processes share, with one slot per thread that has run a task (so counting needs no
-lock), and `samples`, to which `stamp` and `hold` append when they were called.
+lock), and `samples`, to which `stamp`, `hold` and `meet` append when they were called.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 
 SLOTS = 16_384  #: a peer that forks per task needs one for each
 WIDTH = 4  #: count, first and last time (ns of the monotonic clock), process; slot 0 holds how many are taken
-SAMPLE = struct.Struct("<qq")  #: when the task was sent, when its handler began; (0, begin) for `hold`
+SAMPLE = struct.Struct("<qq")  #: when the task was sent, when its handler began; (0, begin) for `hold` and `meet`
 _PATIENCE = 5.0  #: seconds that the starting line waits for the other processes
 
 FOLDER = Path(os.environ.get("BENCH_TALLY", os.devnull))
@@ -108,6 +108,15 @@ def hold(user_id: str, file_id: str, milliseconds: int) -> None:  # noqa: ARG001
     _tick()
 
 
+def meet(user_id: str, file_id: str) -> None:  # noqa: ARG001
+    """Wait at the starting line, on the way: until all processes are here."""
+    os.write(_samples, SAMPLE.pack(0, time.monotonic_ns()))
+    deadline = time.monotonic() + _PATIENCE
+    while os.fstat(_samples).st_size < LINE * SAMPLE.size and time.monotonic() < deadline:
+        time.sleep(0.001)
+    _tick()
+
+
 async def _noop(user_id: str, file_id: str) -> None:
     noop(user_id, file_id)
 
@@ -126,7 +135,7 @@ async def _hold(user_id: str, file_id: str, milliseconds: int) -> None:  # noqa:
     _tick()
 
 
-SYNC: dict[str, Callable[..., None]] = {"noop": noop, "stamp": stamp, "burn": burn, "hold": hold}
+SYNC: dict[str, Callable[..., None]] = {"noop": noop, "stamp": stamp, "burn": burn, "hold": hold, "meet": meet}
 ASYNC: dict[str, Callable[..., Coroutine[Any, Any, None]]] = {
     "noop": _noop,
     "stamp": _stamp,

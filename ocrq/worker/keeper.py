@@ -273,6 +273,7 @@ class _Keeper:
                 self._deaths.append(Death(message["died"], message["reason"], tuple(message["running"])))
             else:  # a new child: its first lease is renewed in time whatever comes
                 self._next_renewal = min(self._next_renewal, time.monotonic() + self._renew_seconds)
+                self._next_promotion = 0.0  # and what is cancelled there rings from now on
 
     def _tell(self, message: dict[str, Any]) -> None:
         select.select([], [self._supervisor], [], 1.0)

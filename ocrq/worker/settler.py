@@ -80,8 +80,6 @@ class Settler:
         prepared, self._prepared = self._prepared, None
         claim = prepared[1] if prepared is not None and prepared[0] == count else self._claim_call(count)
         first: list[Call[Any]] = [self.transitions.promote()] if promote else []
-        if self.link.connections > self._audited:
-            self._audit()
         claimed: Claim = self._send([*first, claim], arm=int(arm))
         self._fair_after = claimed.fair_after
         self.clock_offset = claimed.now_ms / 1000 - time.time()
@@ -98,6 +96,8 @@ class Settler:
             logs.transition(_log, event, level=level, task_id=element, reason=what)
         if claimed.tasks:
             self._busy.set()
+        if self.link.connections > self._audited and self._audit():
+            return claimed._replace(more=True)  # what it pushed itself does not ring here
         return claimed
 
     def _claim_call(self, count: int) -> Call[Claim]:
@@ -111,17 +111,19 @@ class Settler:
             default_processor=self._default_processor,
         )
 
-    def _audit(self) -> None:
-        """Give back what a server that went back in time (torn file, failover) believes to be here still.
+    def _audit(self) -> bool:
+        """Give back what a server that went back in time (torn file, failover) believes to be here still, if anything.
 
-        Before the claim and by itself: of a task claimed together with it this process would not know yet.
+        After the claim and by itself: of a task claimed together with it this process would not know yet.
         """
         made = self.link.connections
         forgotten = self.transitions.reap_forgotten(self._slot, list(self._mine))
-        for task in self.link.exchange(forgotten)[0].tasks:
+        released = self.link.exchange(forgotten)[0].tasks
+        for task in released:
             about = {"task_id": task.id, "queue": task.queue, "processor": task.processor}
             logs.transition(_log, "released", level=logging.WARNING, **about, reason=task.reason)
         self._audited = made
+        return bool(released)
 
     @property
     def holds(self) -> bool:

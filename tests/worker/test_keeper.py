@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import psutil
 import pytest
 
 from ocrq.worker.board import BUSY, IDLE, Board
@@ -34,6 +35,21 @@ def test_a_cancelled_task_is_stopped_at_once(bench: Bench) -> None:
     assert task.cancel()
     assert bench.queue.enqueue("quick").wait(10).status == "completed"
     assert time.monotonic() - cancelled < 1.5
+
+
+def test_in_a_new_process_as_well(bench: Bench) -> None:
+    """The keeper hears of cancellations in a process that has taken the place of a dead one."""
+    bench.worker()
+    before = bench.queue.enqueue("sleep", seconds=0.2)
+    psutil.Process(bench.started(before)["pid"]).kill()
+    before.wait(10)
+    time.sleep(
+        1.0
+    )  # long enough for looks that the keeper takes for other reasons, which would hide that this one is missing
+    task = bench.queue.enqueue("sleep", seconds=20)
+    bench.started(task)
+    assert task.cancel()
+    assert bench.queue.enqueue("quick").wait(5).status == "completed"
 
 
 @pytest.mark.parametrize("processor", ["patient-async", "patient-thread"])

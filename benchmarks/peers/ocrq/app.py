@@ -3,7 +3,10 @@
 import os
 import time
 import uuid
+from collections import Counter
 from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
 
 import redis
 import tally
@@ -12,6 +15,8 @@ import ocrq
 
 RESULT = {"confidence": 0.95, "word_count": 245} if os.environ.get("BENCH_RESULT") else None
 QUEUE = ocrq.Queue(url=tally.URL)
+_PATIENCE = 60.0  #: seconds for a page, and those before it, to be read
+_file_ids = {}  #: of pages in the file store, by path
 
 
 def _declare(name, function):
@@ -77,6 +82,33 @@ send = _SENDERS[os.environ.get("BENCH_SEND", "")]()
 def send_many(task, many):
     """Enqueue many with one call."""
     QUEUE.enqueue_many([(task, {"user_id": user_id, "file_id": file_id}) for user_id, file_id in many])
+
+
+def store_pages(paths):
+    """Put pages into the file store, each once."""
+    for path in paths:
+        if path not in _file_ids:
+            _file_ids[path] = QUEUE.files.put(Path(path).read_bytes())
+
+
+def read_pages(warm, paths):
+    """Have the engine read pages: first `warm`, one for each process, then all meet, then `paths`; says when it ended.
+
+    All of it is one backlog, so that no process is idle between its first page and those that count.
+    """
+    enqueue = partial(QUEUE.enqueue, user_id="user")
+    for path in warm:
+        enqueue("rapidocr", file_id=_file_ids[path])
+    for _ in warm:
+        enqueue("meet")
+    tasks = [enqueue("rapidocr", file_id=_file_ids[path]) for path in paths]
+    for task in tasks:
+        task.wait(timeout=_PATIENCE)
+    ended = time.monotonic_ns()
+    for task in tasks:
+        task.result()  # raises for one that has failed
+    shares = Counter(task.fields["worker_id"] for task in tasks)
+    return {"ended": ended, "smaller_share": min(shares.values()) / len(tasks) if len(shares) > 1 else 0.0}
 
 
 def fill_mixed(count):

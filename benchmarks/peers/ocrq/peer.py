@@ -10,9 +10,13 @@ def _ocrq(processes: int, concurrency: int) -> list[Command]:
     return [words]
 
 
+def _with_engine(processes: int, concurrency: int) -> list[Command]:
+    return [[*words, "--preload", "rapidocr"] for words in _ocrq(processes, concurrency)]
+
+
 SYSTEM = System(
     name="ocrq",
-    packages="redis hiredis msgspec",
+    packages="redis hiredis msgspec rapidocr onnxruntime",
     bulk="enqueue_many",
     help=["ocrq", "--help"],
     is_ours=True,
@@ -35,6 +39,13 @@ SYSTEM = System(
             concurrency=100,
             is_async=True,
             env={"BENCH_RESULT": "1", "BENCH_FORM": "async"},
+        ),
+        Variant(
+            "pages",
+            "as shipped, with the engine plugin ocrq-rapidocr; the whole result, with words and boxes, is written",
+            AT_LEAST_ONCE,
+            _with_engine,
+            "pages",
         ),
         Variant("list", "enqueue()", AT_LEAST_ONCE, _ocrq, "quick latency"),
         Variant(

@@ -1,4 +1,4 @@
-"""The yardsticks, on redis-py with hiredis as everything else: `app.py naive|lua64|bare`."""
+"""The yardsticks, on redis-py with hiredis as everything else: `app.py naive|lua64|bare|engine`."""
 
 import json
 import os
@@ -113,6 +113,36 @@ def bare(processes):
     time.sleep(60)
 
 
+def engine():
+    """The default engine's library alone, set up as the plugin does, from the moment when all processes are ready."""
+    from ocrq.worker.processes import limit_threads
+
+    limit_threads(1)  # as in a worker's process, before the libraries are loaded
+    import cv2
+    from ocrq_rapidocr.model import OPTIONS
+    from rapidocr import RapidOCR
+
+    cv2.setNumThreads(1)
+    ocr = RapidOCR(params=OPTIONS | {"Global.return_word_box": False})
+    pages = json.loads(os.environ["BENCH_PAGES"])
+    ocr(cv2.imread(pages[-1]))  # the first page loads the weights
+    tally.meet("", "")
+    for number, page in enumerate(pages):
+        if _is_mine(number):
+            ocr(cv2.imread(page))
+            tally.noop("", "")
+    time.sleep(60)
+
+
+def _is_mine(number):
+    """Whether no other process has taken the page; so none waits at the end while another has two to go."""
+    try:
+        (tally.FOLDER / f"taken-{number}").touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True
+
+
 if __name__ == "__main__":
     kind, *rest = sys.argv[1:]
-    {"naive": naive, "lua64": lua64, "bare": bare}[kind](*map(int, rest))
+    {"naive": naive, "lua64": lua64, "bare": bare, "engine": engine}[kind](*map(int, rest))

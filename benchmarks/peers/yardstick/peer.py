@@ -11,7 +11,7 @@ def _worker(kind: str) -> list[Command]:
 
 SYSTEM = System(
     name="yardstick",
-    packages="redis hiredis",
+    packages="redis hiredis rapidocr onnxruntime",
     bulk="one MULTI of 500 tasks",
     is_ours=True,
     variants=(
@@ -35,6 +35,14 @@ SYSTEM = System(
             "-",
             lambda processes, _: [["python", "app.py", "bare", str(processes)]] * processes,
             "quick bare",
+        ),
+        Variant(
+            "engine",
+            "no queue: rapidocr's library in a bare loop, as the plugin sets it up (but for word boxes), one thread, "
+            "pages decoded by OpenCV; a process takes whatever page is next",
+            "-",
+            lambda processes, _: _worker("engine") * processes,
+            "pages",
         ),
     ),
 )
