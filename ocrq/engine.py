@@ -103,11 +103,11 @@ def _read_page(engine: Engine, page: DocumentPage, language: str) -> PageResult:
 class _Memory:
     """Hands freed page memory back to the system, which glibc otherwise keeps (741 MB instead of 153, measured).
 
-    The next page has to fault it in again, 35 ms for a page of 0.7 s, so it is not done more often than every few
-    seconds while pages come, and in any case before the process idles.
+    The next page has to fault it in again, 35 ms for a page of 0.7 s, so it is done twice a minute while pages come,
+    and in any case before the process idles.
     """
 
-    EVERY_SECONDS = 3.0
+    EVERY_SECONDS = 30.0
 
     def __init__(self) -> None:
         self._trim = _find_malloc_trim()

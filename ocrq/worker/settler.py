@@ -65,6 +65,8 @@ class Settler:
         self._audited = 1  # connections of the link at the last audit; behind the first one nothing can be forgotten
         self._lock = threading.Lock()
         self._busy = threading.Event()
+        self._alarm = threading.Event()
+        self._napping = False
         self._closed = False
         self._running: dict[str, tuple[float, float]] = {}  # id -> began, soft deadline (monotonic)
         self.on_soft_timeout: Callable[[str], None] = lambda _task_id: None
@@ -148,6 +150,8 @@ class Settler:
             if not self._outcomes:
                 self._oldest = now
             self._outcomes.append(outcome)
+        if self._napping:
+            self._alarm.set()
         if now - self._oldest > ACK_WITHIN:
             self.flush()
 
@@ -266,7 +270,18 @@ class Settler:
             except OcrqError as error:
                 _log.debug("settler: %s", error)
                 pause = _SLOW_TICK
-            time.sleep(pause)
+            if pause > _TICK:
+                self._nap(pause)
+            else:
+                time.sleep(pause)
+
+    def _nap(self, seconds: float) -> None:
+        """Sleep until there is an outcome."""
+        self._napping = True
+        if not self._outcomes:
+            self._alarm.wait(seconds)
+        self._napping = False
+        self._alarm.clear()
 
     def _look(self) -> float:
         """See to what cannot wait; returns the seconds until the next look."""
@@ -279,11 +294,14 @@ class Settler:
         if self._progress and now - self._progress_sent >= PROGRESS_EVERY:
             self._progress_sent = now
             self._send_progress()
+        until = _SLOW_TICK
         for task_id, (_, soft_deadline) in tuple(self._running.items()):
             if now >= soft_deadline:
                 self.on_soft_timeout(task_id)
+            else:
+                until = min(until, soft_deadline - now)
         self.on_look()
-        return _SLOW_TICK if now - began > 1.0 else _TICK
+        return until if now - began > LONG_TASK else _TICK
 
     def _send_progress(self) -> None:
         reports, self._progress = self._progress, {}

@@ -29,7 +29,7 @@ LIMITS = {
         8.0, 9.0, "server commands per task, those inside the script included", "ocrq/lua/enqueue.lua, lib.lua"
     ),
     "commands of a task": Limit(
-        12.5, 14.0, "server commands from claim to completion", "ocrq/lua/claim.lua, ack.lua, lib.lua"
+        11.9, 13.2, "server commands from claim to completion", "ocrq/lua/claim.lua, ack.lua, lib.lua"
     ),
     "calls of a task": Limit(
         0.021, 0.1, "scripts called from outside, per task under load", "ocrq/worker/child.py, settler.py"
@@ -38,19 +38,19 @@ LIMITS = {
         0.011, 0.06, "requests per task under load", "ocrq/worker/child.py, settler.py, ocrq/link.py"
     ),
     "Python calls of a task": Limit(
-        70.0, 90.0, "Python functions per no-op task in the child's main thread", "ocrq/worker/child.py, executor.py"
+        48.7, 58.0, "Python functions per no-op task in the child's main thread", "ocrq/worker/child.py, executor.py"
     ),
     "Python calls of an async task": Limit(
-        57.0, 68.0, "Python functions per no-op async task, concurrency 10", "ocrq/worker/child.py, executor.py"
+        44.0, 52.0, "Python functions per no-op async task, concurrency 10", "ocrq/worker/child.py, executor.py"
     ),
     "Python calls of an enqueue": Limit(
-        62.0, 70.0, "Python functions per call of Queue.enqueue", "ocrq/queue.py, task.py, broker.py"
+        48.0, 54.0, "Python functions per call of Queue.enqueue", "ocrq/queue.py, task.py, broker.py"
     ),
     "Python calls of enqueue_many": Limit(
-        11.2, 12.5, "Python functions per task of Queue.enqueue_many", "ocrq/queue.py, task.py"
+        7.2, 8.0, "Python functions per task of Queue.enqueue_many", "ocrq/queue.py, task.py"
     ),
     "bytes of a waiting task": Limit(
-        1.15, 1.2, "times the documented hash and its place in the list", "new_task_fields in ocrq/task.py, enqueue.lua"
+        1.13, 1.2, "times the documented hash and its place in the list", "new_task_fields in ocrq/task.py, enqueue.lua"
     ),
     "bytes of a finished task": Limit(
         597.0, 660.0, "bytes per task, its cached result included", "ocrq/lua/ack.lua, claim.lua, worker/outcome.py"

@@ -152,7 +152,7 @@ def test_concurrency_runs_async_handlers_together(bench: Bench) -> None:
 
 def test_concurrency_runs_sync_handlers_in_threads(bench: Bench) -> None:
     """Sync handlers overlap too."""
-    tasks = bench.queue.enqueue_many([("sleep", {"seconds": 0.4}) for _ in range(4)])
+    tasks = bench.queue.enqueue_many([("sleep", {"seconds": 1.5}) for _ in range(4)])
     assert bench.worker("--burst", "-c", "4").process.wait(20) == 0
     assert {task.refresh().last_status for task in tasks} == {"completed"}
     assert max(event["at"] for event in bench.events("start")) < min(event["at"] for event in bench.events("end"))
