@@ -32,11 +32,11 @@ local function packed() return cmsgpack.pack(claimed) end
 
 local last_nonce = try('HGET', held, '')
 if last_nonce == nonce then -- the reply to this very call was lost: say it again
-  local mine = call('HGETALL', held)
-  for i = 1, #mine, 2 do
-    local token, of = string.match(mine[i + 1], '^(%d+):(.*)$')
-    if mine[i] ~= '' and of == nonce then
-      claimed[#claimed + 1] = { mine[i], tonumber(token), fields_of(call('HGETALL', data_prefix .. mine[i])) }
+  local known = call('HGETALL', held)
+  for i = 1, #known, 2 do
+    local token, of = string.match(known[i + 1], '^(%d+):(.*)$')
+    if known[i] ~= '' and of == nonce then
+      claimed[#claimed + 1] = { known[i], tonumber(token), fields_of(call('HGETALL', data_prefix .. known[i])) }
     end
   end
   return { now, 1, fair_after, packed(), notes }
