@@ -262,11 +262,11 @@ end
 local function take_listed(lane)
   while room() > 0 do
     if not took_fairly() then
-      local tail = call('LRANGE', lane.list, -room(), -1)
-      if #tail == 0 then return end
-      local n = #tail
-      for i = 1, n / 2 do tail[i], tail[n + 1 - i] = tail[n + 1 - i], tail[i] end -- the oldest is at the end
-      call('RPOP', lane.list, #take_all(tail, lane, nil))
+      local elements = call('RPOP', lane.list, room()) -- to look at the end of a long list first takes Redis 7.0 for ever
+      if not elements then return end
+      local ok, gone = pcall(take_all, elements, lane, nil)
+      for i = #elements, ok and #gone + 1 or 1, -1 do call('RPUSH', lane.list, elements[i]) end
+      if not ok then error(gone) end
     end
   end
 end

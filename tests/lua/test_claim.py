@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from ocrq.errors import OcrqError
 from tests.lua.snapshot import SLOT, Rig, three
 
 if TYPE_CHECKING:
@@ -239,6 +240,28 @@ def test_a_user_with_few_rights(server: ServerHandle, namespace: str, rig: Rig) 
         rig.push("huge", payload="x" * 1_200_000)
         assert few.order() == ["small", "large"]
         assert rig.quarantined() == {"huge": "hash is over 1114112 bytes"}
+    finally:
+        few.client.close()
+        rig.client.execute_command("ACL", "DELUSER", name)
+
+
+@pytest.mark.parametrize("forbidden", ["hset", "zadd"])
+@pytest.mark.parametrize("score", [None, 8.0])
+def test_a_claim_that_breaks_off(
+    server: ServerHandle, namespace: str, rig: Rig, score: float | None, forbidden: str
+) -> None:
+    """What a claim had in hand when the server refused it a command waits again, in its order, and can be claimed."""
+    name = f"none-{namespace}"
+    rig.client.execute_command(
+        "ACL", "SETUSER", name, "reset", "on", ">pw", f"~{namespace}:*", "&*", "+@all", f"-{forbidden}"
+    )
+    few = Rig(server, namespace, user=f"{name}:pw")
+    try:
+        rig.push("a", "b", "c", score=score)
+        for _ in range(2):
+            with pytest.raises(OcrqError, match="refused a command"):
+                few.claim(5)
+        assert rig.order() == ["a", "b", "c"]
     finally:
         few.client.close()
         rig.client.execute_command("ACL", "DELUSER", name)

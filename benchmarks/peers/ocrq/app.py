@@ -35,10 +35,11 @@ def _declare_async(name, function):
     ocrq.handler(name)(handler)
 
 
-for _name, _function in tally.SYNC.items():
-    if os.environ.get("BENCH_FORM") == "async":
-        _declare_async(_name, tally.ASYNC[_name])
-    else:
+if os.environ.get("BENCH_FORM") == "async":
+    for _name, _coroutine in tally.ASYNC.items():
+        _declare_async(_name, _coroutine)
+else:
+    for _name, _function in tally.SYNC.items():
         _declare(_name, _function)
 
 
