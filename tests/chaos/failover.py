@@ -149,7 +149,7 @@ def lagging(rig: Rig) -> int:
             told = [task.id for task in doubted.value.tasks]
             rig.note(told)
             rig.server.kill()
-        link.cut()
+            link.cut()  # while nothing gets through, or the replica would have it after all
         replica.client().replicaof("NO", "ONE")
         eventually(lambda: _is_primary(replica), "the replica is promoted", 10)
         rig.follow(replica, url=door.url)
