@@ -30,7 +30,8 @@ def main() -> int:
         raise SystemExit("the comparison pins processes and reads /proc: it needs Linux")
     if options.report_of:
         run = json.loads(options.report_of.read_text(encoding="utf-8"))
-        Report(run, load(sorted({result["system"] for result in run["results"]}))).write(options.report or PAGE)
+        measured = {result["system"] for result in run["results"]}
+        Report(run, load([name for name in (*OURS, *PEERS) if name in measured])).write(options.report or PAGE)
         return 0
     systems = load([*OURS, *(name for name in options.only if name not in OURS)])
     environments = Environments(options.venvs.absolute())

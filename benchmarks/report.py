@@ -79,6 +79,13 @@ class Report:
         return "\n".join(lines)
 
     def _tables(self) -> Iterator[str]:
+        yield from self._rates()
+        yield from self._waits_and_idling()
+        yield from self._work()
+        yield self._scale()
+        yield self._table("`--help`", "help", [("s", self._middle("help", "seconds"))])
+
+    def _rates(self) -> Iterator[str]:
         drain, two = "drain", "two"
         yield self._table(
             "Drain of a backlog, one process, everything on one CPU",
@@ -120,6 +127,8 @@ class Report:
             ],
             f"Bulk calls: {', '.join(f'{name}: {call}' for name, call in self._bulk_calls())}. The others have none.",
         )
+
+    def _waits_and_idling(self) -> Iterator[str]:
         yield self._table(
             "From the enqueue call to the handler, idle worker, ms",
             "latency",
@@ -152,6 +161,8 @@ class Report:
                 ("processes", self._middle("idle", "processes")),
             ],
         )
+
+    def _work(self) -> Iterator[str]:
         bare = self._summary.values("bare", BARE, "seconds")
         yield self._table(
             "Native work of 30 ms a task on two processes",
@@ -172,8 +183,6 @@ class Report:
                 ("pages", self._middle("pages", "pages")),
             ],
         )
-        yield self._scale()
-        yield self._table("`--help`", "help", [("s", self._middle("help", "seconds"))])
 
     def _table(self, title: str, workload: str, columns: Sequence[Column], note: str = "") -> str:
         rows = [row for row in self._summary.rows(workload) if not self._summary.has_failed(workload, row)]

@@ -51,7 +51,7 @@ if bad then return bad end
 local time, deadline = stamp(now, unit), now + tonumber(lease_ms)
 local looked_at, alone, taken_out = 0, false, 0
 local mine, leased, held_args = {}, {}, { '', nonce }
-local MANY, LONG = 32, string.rep('-', 65) -- a set of only short members is a list of up to 128 (zset-max-listpack-*)
+local MANY, LONG = 32, string.rep('-', 65) -- arguments, two a lease; longer than zset-max-listpack-value
 call('ZREM', leases, '') -- a write that is allowed when memory is out, so that those behind it are
 
 local function reject(element, lane, score, reason, at)
@@ -203,7 +203,7 @@ local function take_all(elements, lane, score)
     if alone then break end
   end
   if #leased > 0 then
-    -- A long member makes a skip list of the set: else each of many new leases would be compared to all the others.
+    -- A long member makes a skip list of the set: a list of up to 128 short ones is searched whole for each new one.
     if #leased > MANY then call('ZADD', leases, 0, LONG) end
     call('ZADD', leases, unpack(leased))
     if #leased > MANY then call('ZREM', leases, LONG) end

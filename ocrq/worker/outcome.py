@@ -14,13 +14,8 @@ from ..errors import InvalidResult
 from ..retry import GiveUp, Policy, decide
 from ..task import FAILED, SCHEDULED, Task
 
-_UNTOLD = "processing_time_ms"
-_FIGURES = (
-    "confidence",
-    "word_count",
-    "page_count",
-    _UNTOLD,
-)  #: of a result: what its hash, and but for the last its notification say
+_NOTIFIED = ("confidence", "word_count", "page_count")  #: figures of a result that its notification has
+_FIGURES = (*_NOTIFIED, "processing_time_ms")  #: and those that its hash has
 #: JSON of the notification up to the value of its last member, put together here because there are so many of them.
 _COMPLETED = b'{"type":"task_completed","task_id":%b,"user_id":%b,"status":"completed",%b"timestamp":'
 _MAX_ERROR = 2000  #: characters of an error message that are kept
@@ -48,12 +43,11 @@ def completed(task: Task, result: Any, duration: float, *, max_result_bytes: int
             value = result.get(name)
             if type(value) is int or (type(value) is float and math.isfinite(value)):
                 fields += (name, repr(value))
-                summary.append(f'"{name}":{value!r}')
-        if fields and fields[-2] == _UNTOLD:
-            del summary[-1]
+                if name in _NOTIFIED:
+                    summary.append(f'"{name}":{value!r}')
     told = f'"result":{{{",".join(summary)}}},'.encode() if summary else b""
     user_id = task.user_id
-    message = _COMPLETED % (_encode_text(task.id), _encode_text(user_id), told)
+    message = _COMPLETED % (_encode_lenient(task.id), _encode_lenient(user_id), told)
     done = Done(task.id, task.token, round(duration * 1000, 3), encoded, message, user_id, fields)
     return Outcome(task, "completed", duration, done)
 
@@ -107,11 +101,11 @@ def quarantined(task: Task, error: BaseException) -> Outcome:
 
 def message_head(message: Mapping[str, Any], then: bytes = b'"timestamp":') -> bytes:
     """A message as JSON up to the value of its last member, which the server's clock fills in."""
-    encoded = _encode_text(message)
+    encoded = _encode_lenient(message)
     return encoded[:-1] + b"," + then
 
 
-def _encode_text(value: object) -> bytes:
+def _encode_lenient(value: object) -> bytes:
     """JSON of what may have foreign bytes in it, which are escaped then."""
     try:
         return _encode(value)
