@@ -9,7 +9,7 @@ from typing import Any, Generic, Literal, NamedTuple, TypeVar
 import msgspec
 
 from .lua import Arg, Script
-from .replies import Unpacker, as_text
+from .replies import Unpacker
 
 T = TypeVar("T")
 Verdict = Literal["done", "again", "lost"]
@@ -48,9 +48,6 @@ class Claimed(NamedTuple):
     fields: dict[str, str]
 
 
-_claimed = Unpacker(list[Claimed])
-
-
 class Claim(NamedTuple):
     """Server time (unix ms), whether more may be waiting, how many claims until the next fair pick, what was claimed.
 
@@ -63,11 +60,8 @@ class Claim(NamedTuple):
     tasks: list[Claimed]
     notes: list[tuple[str, str]]
 
-    @classmethod
-    def read(cls, reply: Any) -> Claim:
-        """From what the script replies."""
-        now_ms, more, fair_after, claimed, notes = reply
-        return cls(now_ms, more == 1, fair_after, _claimed.unpack(claimed), [tuple(as_text(note)) for note in notes])
+
+read_claim = Unpacker(Claim).unpack
 
 
 class Done(msgspec.Struct, gc=False):
@@ -76,8 +70,8 @@ class Done(msgspec.Struct, gc=False):
     id: str
     token: int
     duration_ms: float
-    result: bytes
-    message: bytes
+    result: str
+    message: str
     user_id: str
     fields: Sequence[str]
 
@@ -95,8 +89,8 @@ class Failure(NamedTuple):
     delay_ms: int
     error: str
     error_type: str
-    entry: bytes
-    message: bytes
+    entry: str
+    message: str
     user_id: str
 
 
@@ -107,7 +101,7 @@ class Progress(NamedTuple):
     token: int
     fraction: float
     text: str
-    message: bytes
+    message: str
     user_id: str
 
 

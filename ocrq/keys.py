@@ -18,7 +18,7 @@ the rest is ours. docs/schema.md says the same to people who write producers and
     ocr:task:watch                  string   id of the worker that looks out for stranded tasks
     ocr:workers                     zset     worker id by last heartbeat (server ms)
     ocr:worker:{worker}             hash     one worker as it describes itself
-    ocr:worker:held:{slot}          hash     id -> "token:nonce" of what one worker process holds; "" -> last nonce
+    ocr:worker:held:{slot}          hash     id -> "token:nonce:rank" of what one worker process holds; "" -> last nonce
     ocr:worker:stop:{slot}          set      ids that the process must stop working on: cancelled while running
     ocr:stats:tasks:{counter}       string   documented; total, completed, failed, pending
     ocr:stats:users:active          string   documented

@@ -1,10 +1,11 @@
-"""What replies of a server are made of: texts of any bytes, alone and packed. Floor 1, no I/O.
+"""What goes to a server and comes from it: texts of any bytes, alone and packed. Floor 1, no I/O.
 
 Bytes that are not UTF-8 become lone surrogates in a text, and are themselves again when it is sent.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -14,6 +15,22 @@ T = TypeVar("T")
 _HEADS = {0xD9: ("text", 1), 0xDA: ("text", 2), 0xDB: ("text", 4), 0xDC: ("array", 2), 0xDD: ("array", 4)}
 _HEADS |= {0xDE: ("map", 2), 0xDF: ("map", 4)}
 _HEADS |= {0xCC: ("number", 1), 0xCD: ("number", 2), 0xCE: ("number", 4), 0xCF: ("number", 8)}
+
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+def packed(values: Sequence[str | float]) -> bytes:
+    """An array as MessagePack, as a script takes it where many single arguments would cost too much."""
+    try:
+        return _encode(values)
+    except UnicodeEncodeError:  # a foreign id, or so
+        return _encode([_raw(value) if isinstance(value, str) else value for value in values])
+
+
+def _raw(text: str) -> msgspec.Raw:
+    content = text.encode("utf-8", "surrogateescape")
+    return msgspec.Raw(b"\xdb" + len(content).to_bytes(4, "big") + content)
 
 
 def as_text(reply: Any) -> Any:
@@ -28,7 +45,7 @@ def as_text(reply: Any) -> Any:
 class Unpacker(Generic[T]):
     """Reads the MessagePack in which a script replies where many single texts would cost too much.
 
-    Scripts pack arrays, maps, texts and whole numbers from 0, nothing else.
+    Scripts pack arrays, maps, texts, booleans and whole numbers from 0, nothing else.
     """
 
     def __init__(self, kind: type[T]) -> None:
@@ -60,8 +77,10 @@ def _value(packed: bytes, at: int) -> tuple[Any, int]:
 
 
 def _head(packed: bytes, at: int) -> tuple[str, int, int]:
-    """Kind, size (of a number: itself), and where the contents begin."""
+    """Kind, size (of a number or boolean: itself), and where the contents begin."""
     first = packed[at : at + 1]
+    if first in (b"\xc2", b"\xc3"):
+        return "number", first == b"\xc3", at + 1
     if first and first < b"\x80":
         return "number", first[0], at + 1
     if b"\x80" <= first < b"\xc0":

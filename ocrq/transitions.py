@@ -21,10 +21,12 @@ from .calls import (
     Reap,
     Tidied,
     Verdict,
+    read_claim,
     read_pairs,
 )
 from .keys import RESULT_CACHE_SECONDS, Keys
 from .lua import Arg, script
+from .replies import packed
 from .settings import Settings
 from .task import Task
 
@@ -73,7 +75,7 @@ class Transitions:
         lanes = [key for queue in queues for key in (self.keys.queue(queue), self.keys.priority(queue))]
         return self._call(
             "claim",
-            Claim.read,
+            read_claim,
             is_binary=True,
             rest_keys=lanes,
             rest=queues,
@@ -92,17 +94,17 @@ class Transitions:
 
     def ack(self, slot: str, done: Iterable[Done]) -> Call[list[Verdict]]:
         """Complete tasks."""
-        rest: list[Arg] = []
+        values: list[str | float] = []
         for task in done:
-            rest += (task.id, task.token, task.duration_ms, task.result, task.message, task.user_id, len(task.fields))
-            rest += task.fields
+            values += (task.id, task.token, task.duration_ms, task.result, task.message, task.user_id, len(task.fields))
+            values += task.fields
         return self._call(
             "ack",
             _same,
-            rest=rest,
             held=self.keys.held(slot),
             unit=self._settings.time_unit,
             result_seconds=RESULT_CACHE_SECONDS,
+            packed=packed(values),
         )
 
     def nack(self, slot: str, failure: Failure) -> Call[Verdict]:
@@ -247,5 +249,5 @@ def _reversed(reply: Any) -> Any:
     return reply[::-1]
 
 
-def _truths(reply: Any) -> list[bool]:
-    return [value == 1 for value in reply]
+def _truths(reply: str) -> list[bool]:
+    return [digit == "1" for digit in reply]

@@ -2,37 +2,40 @@
 -- A repeated call changes nothing and says "again".
 -- KEYS leases held completed
 -- PREFIX data_prefix result_prefix daily_prefix user_channel_prefix task_channel_prefix notifications
--- ARGV unit result_seconds
--- REST per task: id, token, duration ms, result JSON ("" for none), message up to its timestamp, user id, n, n texts
+-- ARGV unit result_seconds packed
+-- `packed` is a MessagePack array, per task: id, token, duration ms, result JSON ("" for none), message up to its
+-- timestamp, user id, n, n texts
 -- RETURNS per task "done", "again" or "lost"
-local bad = wrong_type(leases, 'zset') or wrong_type(held, 'hash')
+local allowed = try('ZREM', leases, '') -- a write that is allowed when memory is out, so that those behind it are
+local known = try('HLEN', held)
+local bad = (type(allowed) == 'table' or type(known) == 'table')
+  and (wrong_type(leases, 'zset') or wrong_type(held, 'hash') or type(allowed) == 'table' and allowed or known)
 if bad then return bad end
-call('ZREM', leases, '') -- a write that is allowed when memory is out, so that those behind it are
-local now = now_ms()
-local time, replies, ids, duration = stamp(now, unit), {}, {}, 0
+local now, time = clock(unit)
+local values, replies, ids, duration = cmsgpack.unpack(packed), {}, {}, 0
 -- Times instead of lifetimes: those the server would have to turn into times, each for itself.
 local kept_until = string.format('%.0f', now + 1000 * TASK_SECONDS)
-local cached_until = string.format('%.0f', now + 1000 * tonumber(result_seconds))
-local i = REST
-while ARGV[i] do
-  local id, token, took, result, head, user_id, n =
-    ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4], ARGV[i + 5], tonumber(ARGV[i + 6])
+local cached_until = string.format('%.0f', now + 1000 * result_seconds)
+local i = 1
+while values[i] do
+  local id, token, took, result, head, user_id, n = unpack(values, i, i + 6)
   local first = i + 7
   i = first + n
   local key, verdict = data_prefix .. id, 'lost'
   local now_is = try('HMGET', key, 'deliveries', 'status', 'error') -- of another type: an error, and no array
-  if now_is[1] == token and now_is[2] == 'completed' then
+  local is_ours = tonumber(now_is[1]) == token
+  if is_ours and now_is[2] == 'completed' then
     verdict = 'again'
     call('HDEL', held, id) -- a server that went back in time gave one token to two, and the other was first
-  elseif now_is[1] == token and now_is[2] == 'processing' then
+  elseif is_ours and now_is[2] == 'processing' then
     ids[#ids + 1] = id
     if now_is[3] then call('HDEL', key, 'error', 'error_type') end
-    call('HSET', key, 'status', 'completed', 'completed_at', time, 'result_bytes', #result,
-      unpack(ARGV, first, i - 1))
+    call('HSET', key, 'status', 'completed', 'completed_at', time, 'result_bytes', digits(#result),
+      unpack(values, first, i - 1))
     call('PEXPIREAT', key, kept_until)
     if result ~= '' then call('SET', result_prefix .. id, result, 'PXAT', cached_until) end
     notify(head, time, id, user_id, notifications, user_channel_prefix, task_channel_prefix)
-    duration, verdict = duration + tonumber(took), 'done'
+    duration, verdict = duration + took, 'done'
   end
   replies[#replies + 1] = verdict
 end

@@ -5,7 +5,7 @@
 -- RETURNS number of active users
 local bad = wrong_type(active_users, 'zset')
 if bad then return bad end
-local now = now_ms()
+local now = clock()
 call('ZREM', active_users, '') -- see extend
 for i = REST, #ARGV, 3 do
   local user, stored = ARGV[i], ARGV[i + 1]

@@ -5,7 +5,7 @@
 -- RETURNS number of workers that beat within that time
 local bad = wrong_type(workers, 'zset') or wrong_type(worker, 'hash')
 if bad then return bad end
-local now = now_ms()
+local now = clock()
 call('ZREMRANGEBYSCORE', workers, '-inf', now - 1000 * tonumber(seconds))
 call('ZADD', workers, now, worker_id)
 call('HSET', worker, 'beat_at', string.format('%.0f', now), unpack(ARGV, REST))

@@ -16,8 +16,8 @@ if f.status == 'completed' or f.status == 'failed' then return 'ended' end
 local list, zset = list_prefix .. lane_suffix(f.queue), priority_prefix .. lane_suffix(f.queue)
 bad = wrong_type(list, 'list') or wrong_type(zset, 'zset')
 if bad then return bad end
-local now = now_ms()
-local time, expire = stamp(now, unit), true
+local now, time = clock(unit)
+local expire = true
 if call('ZREM', leases, id) == 1 then
   if f.worker_id then
     local held, stop = held_prefix .. f.worker_id, stop_prefix .. f.worker_id

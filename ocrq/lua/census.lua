@@ -8,7 +8,7 @@ local bad = wrong_type(active_users, 'zset')
 if bad then return bad end
 -- Where no session was ever made by ocrq, others may count the users in a way of their own.
 if only_ours == '1' and call('EXISTS', active_users) == 0 then return 0 end
-local now = now_ms()
+local now = clock()
 call('ZREM', active_users, '') -- see extend
 for i = REST, #ARGV do
   local index = user_sessions_prefix .. ARGV[i]

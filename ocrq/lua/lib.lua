@@ -2,22 +2,19 @@
 -- every first write is one that the server allows when it is out of memory (ZREM, HDEL, RPOP), so that work under way
 -- can always be finished; only enqueue may be refused for memory.
 local call, try = redis.call, redis.pcall
-if redis.replicate_commands then redis.replicate_commands() end -- Redis 6.2 wants it before TIME; a no-op later
+if not redis.REDIS_VERSION_NUM then redis.replicate_commands() end -- Redis 6.2 wants it before TIME
 
-local TASK_SECONDS, DAILY_SECONDS, HELD_SECONDS = 86400, 2592000, 86400
+-- Texts where they can be: the server takes long to format a number.
+local TASK_SECONDS, DAILY_SECONDS, HELD_SECONDS = '86400', '2592000', '86400'
 local LIST_PRIORITY, HISTORY_LENGTH = 5, 16
 local SESSION_SECONDS = 604800
 local PARKED_FROM = 1e15 -- a due time from here on (the year 33658) parks a task of a paused processor
 
-local function now_ms()
+-- The time in ms, and as task hashes and notifications carry it: whole seconds or milliseconds, as text.
+local function clock(unit)
   local t = call('TIME')
-  return t[1] * 1000 + math.floor(t[2] / 1000)
-end
-
--- A time as task hashes and notifications carry it: whole seconds or milliseconds, as text.
-local function stamp(ms, unit)
-  if unit == 'ms' then return string.format('%.0f', ms) end
-  return string.format('%.0f', math.floor(ms / 1000))
+  local ms = t[1] * 1000 + math.floor(t[2] / 1000)
+  return ms, unit == 'ms' and string.format('%.0f', ms) or t[1]
 end
 
 local function type_of(key) return call('TYPE', key).ok end
@@ -43,10 +40,27 @@ local function text_of(n)
   return tonumber(short) == n and short or string.format('%.17g', n)
 end
 
+-- A count as text: the server would format the number in three times the time.
+local function digits(n) return n == 1 and '1' or string.format('%d', n) end
+
 local function fields_of(flat)
   local f = {}
   for i = 1, #flat, 2 do f[flat[i]] = flat[i + 1] end
   return f
+end
+
+-- What a slot holds, in the order of its claims: per task id, token and nonce (both nil where junk stands).
+local function holdings(held)
+  local flat, found = call('HGETALL', held), {}
+  for i = 1, #flat, 2 do
+    local token, nonce, rank = string.match(flat[i + 1], '^(%d+):([^:]*):?(%d*)$')
+    if flat[i] ~= '' then
+      found[#found + 1] = { id = flat[i], token = token, nonce = nonce,
+        at = 10000 * (tonumber(nonce) or 0) + (tonumber(rank) or 0) }
+    end
+  end
+  table.sort(found, function(a, b) return a.at < b.at end)
+  return found
 end
 
 local function lane_suffix(queue)

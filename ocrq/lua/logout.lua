@@ -7,7 +7,7 @@
 local index = user_sessions_prefix .. user
 local bad = wrong_type(active_users, 'zset') or wrong_type(index, 'zset')
 if bad then return bad end
-local now, replies = now_ms(), {}
+local now, replies = clock(), {}
 for i = REST, #ARGV, 2 do
   local key, ended = session_prefix .. ARGV[i], 0
   if ARGV[i + 1] == '' or (type_of(key) == 'string' and call('GET', key) == ARGV[i + 1]) then

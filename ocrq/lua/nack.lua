@@ -15,8 +15,7 @@ if now_is[2] ~= 'processing' or call('ZREM', leases, id) == 0 then
     or verdict == 'quarantine' and now_is[2] == 'pending' and call('ZSCORE', quarantine, id)
   return told and 'again' or 'lost'
 end
-local now = now_ms()
-local time = stamp(now, unit)
+local now, time = clock(unit)
 call('HDEL', held, id)
 if verdict == 'quarantine' then
   call('HSET', key, 'status', 'pending', 'attempts', math.max(0, count_of(now_is[6]) - 1), 'error', error)

@@ -7,7 +7,8 @@
 local bad = wrong_type(leases, 'zset')
 if bad then return bad end
 call('ZREM', leases, '') -- see extend
-local time, replies = stamp(now_ms(), unit), {}
+local _, time = clock(unit)
+local replies = {}
 for i = REST, #ARGV, 6 do
   local id = ARGV[i]
   local key, verdict = data_prefix .. id, 'lost'

@@ -9,7 +9,7 @@ if planned == 0 and aside == 0 then return { 0, 0, -1 } end -- mostly
 local bad = wrong_type(scheduled, 'zset') or wrong_type(quarantine, 'zset') or wrong_type(reasons, 'hash')
   or wrong_type(paused, 'set') or wrong_type(list_prefix, 'list')
 if bad then return bad end
-local now = now_ms()
+local now = clock()
 local promoted, repaired = 0, 0
 
 local function promote(id)

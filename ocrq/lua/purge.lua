@@ -9,7 +9,7 @@
 local bad = wrong_type(leases, 'zset') or wrong_type(scheduled, 'zset') or wrong_type(dead, 'zset')
   or wrong_type(quarantine, 'zset') or wrong_type(reasons, 'hash')
 if bad then return bad end
-local now = now_ms()
+local now, time = clock(unit)
 
 local function end_quarantined(id, reason)
   local key = data_prefix .. id
@@ -17,7 +17,6 @@ local function end_quarantined(id, reason)
   if call('ZSCORE', leases, id) or call('ZSCORE', scheduled, id) then return end
   local f = { status = call('HGET', key, 'status'), user_id = call('HGET', key, 'user_id') or nil }
   if f.status == 'completed' or f.status == 'failed' or f.status == 'cancelled' then return end
-  local time = stamp(now, unit)
   call('HSET', key, 'status', 'cancelled', 'completed_at', time)
   call('EXPIRE', key, TASK_SECONDS)
   notify(message_head('task_cancelled', id, f, 'cancelled'), time, id, f.user_id, notifications, user_channel_prefix,

@@ -10,7 +10,7 @@
 -- REST ids that the slot was running, or with `keep` has
 -- RETURNS {1 when there is more, {id, "waiting", "dead", "released", "ended" or "quarantined", crashes, queue, processor, reason}...,
 -- ms until the next lease runs out or -1, server ms}
-local now = now_ms()
+local now, time = clock(unit)
 local judged = math.min(now, tonumber(latest) or now)
 local function next_ms()
   local first = call('ZRANGE', leases, 0, 0, 'WITHSCORES')
@@ -23,7 +23,7 @@ end
 local bad = wrong_type(leases, 'zset') or wrong_type(dead, 'zset') or wrong_type(quarantine, 'zset')
   or wrong_type(reasons, 'hash') or wrong_type(list_prefix, 'list')
 if bad then return bad end
-local time, out, waiting, died = stamp(now, unit), {}, 0, 0
+local out, waiting, died = {}, 0, 0
 
 local function crashed(id, key, f)
   local crashes, deaths = count_of(f.crashes) + 1, count_of(f.worker_deaths) + (alone == '1' and 0 or 1)
@@ -88,11 +88,11 @@ if slot ~= '' then
   local held, running = held_prefix .. slot, {}
   for i = REST, #ARGV do running[ARGV[i]] = true end
   if type_of(held) == 'hash' then
-    local mine = call('HGETALL', held)
-    for i = #mine - 1, 1, -2 do -- from the last claimed, so that the first ends up at the head
-      local id, token = mine[i], string.match(mine[i + 1], '^(%d+):')
+    local mine = holdings(held)
+    for i = #mine, 1, -1 do -- from the last claimed, so that the first ends up at the head
+      local id, token = mine[i].id, mine[i].token
       local key = data_prefix .. id
-      if id ~= '' and call('ZSCORE', leases, id) and not (keep == '1' and running[id]) then
+      if call('ZSCORE', leases, id) and not (keep == '1' and running[id]) then
         local kind = type_of(key)
         if kind ~= 'hash' or call('HGET', key, 'deliveries') == token then
           take_back(id, token, running[id] or running['*'])

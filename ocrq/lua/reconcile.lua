@@ -46,7 +46,7 @@ for _, zset in ipairs(zsets) do
   if left > 0 then look_at(call('ZRANGEBYSCORE', zset, '-inf', '+inf', 'LIMIT', 0, left)) end
 end
 
-local done, died, now = 0, 0, now_ms()
+local done, died, now = 0, 0, clock()
 for day = 0, 30 do
   local daily = daily_prefix .. date_of(now - day * 86400000)
   if type_of(daily) == 'hash' then

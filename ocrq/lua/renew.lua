@@ -7,7 +7,7 @@
 local index = user_sessions_prefix .. user
 local bad = wrong_type(session, 'string') or wrong_type(active_users, 'zset') or wrong_type(index, 'zset')
 if bad then return bad end
-local now, current = now_ms(), call('GET', session)
+local now, current = clock(), call('GET', session)
 local verdict = 'gone'
 if current then verdict = 'changed' end
 if new ~= '' and current == old then

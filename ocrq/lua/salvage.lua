@@ -10,7 +10,7 @@ local bad = wrong_type(leases, 'zset') or wrong_type(scheduled, 'zset') or wrong
   or wrong_type(list_prefix, 'list')
 if bad then return bad end
 call('ZREM', leases, '') -- a write that is allowed when memory is out, so that those behind it are
-local now, put_back = now_ms(), 0
+local now, put_back = clock(), 0
 
 local function salvage(id, status, started_at)
   local key = data_prefix .. id

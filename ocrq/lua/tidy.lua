@@ -8,7 +8,7 @@ local bad = wrong_type(queue, 'list') or wrong_type(priority, 'zset') or wrong_t
   or wrong_type(dead, 'zset') or wrong_type(quarantine, 'zset') or wrong_type(reasons, 'hash')
 if bad then return bad end
 local waiting = waiting_in(lanes_of(queue, priority, queues, list_prefix, priority_prefix))
-local before = now_ms() - 1000 * tonumber(keep_seconds)
+local before = clock() - 1000 * tonumber(keep_seconds)
 local letters = call('ZRANGEBYSCORE', dead, '-inf', before, 'LIMIT', 0, limit)
 if #letters > 0 then call('ZREM', dead, unpack(letters)) end
 local lost = call('ZRANGEBYSCORE', quarantine, '-inf', before, 'LIMIT', 0, limit)

@@ -17,7 +17,7 @@ from ..task import FAILED, SCHEDULED, Task
 _NOTIFIED = ("confidence", "word_count", "page_count")  #: figures of a result that its notification has
 _FIGURES = (*_NOTIFIED, "processing_time_ms")  #: and those that its hash has
 #: JSON of the notification up to the value of its last member, put together here because there are so many of them.
-_COMPLETED = b'{"type":"task_completed","task_id":%b,"user_id":%b,"status":"completed",%b"timestamp":'
+_COMPLETED = '{"type":"task_completed","task_id":%s,"user_id":%s,"status":"completed",%s"timestamp":'
 _MAX_ERROR = 2000  #: characters of an error message that are kept
 _encode = msgspec.json.Encoder().encode
 
@@ -35,7 +35,7 @@ class Outcome(msgspec.Struct):
 
 def completed(task: Task, result: Any, duration: float, *, max_result_bytes: int) -> Outcome:
     """The handler returned. Raises InvalidResult when what it returned cannot be kept."""
-    encoded = b"" if result is None else _encode_result(result, max_result_bytes)
+    encoded = "" if result is None else _encode_result(result, max_result_bytes)
     fields: list[str] = []
     summary: list[str] = []
     if type(result) is dict or isinstance(result, Mapping):
@@ -45,7 +45,7 @@ def completed(task: Task, result: Any, duration: float, *, max_result_bytes: int
                 fields += (name, repr(value))
                 if name in _NOTIFIED:
                     summary.append(f'"{name}":{value!r}')
-    told = f'"result":{{{",".join(summary)}}},'.encode() if summary else b""
+    told = f'"result":{{{",".join(summary)}}},' if summary else ""
     user_id = task.user_id
     message = _COMPLETED % (_encode_lenient(task.id), _encode_lenient(user_id), told)
     done = Done(task.id, task.token, round(duration * 1000, 3), encoded, message, user_id, fields)
@@ -85,7 +85,7 @@ def failed(task: Task, error: BaseException, duration: float, policy: Policy, *,
         delay_ms=delay_ms,
         error=text,
         error_type=kind,
-        entry=message_head({**entry, "outcome": message["type"][5:]}, b'"at":'),
+        entry=message_head({**entry, "outcome": message["type"][5:]}, '"at":'),
         message=message_head(message),
         user_id=task.user_id,
     )
@@ -95,22 +95,21 @@ def failed(task: Task, error: BaseException, duration: float, policy: Policy, *,
 
 def quarantined(task: Task, error: BaseException) -> Outcome:
     """Nobody here can run the task; it is set aside where people see it, its attempt given back."""
-    settle = Failure(task.id, task.token, "quarantine", 0, error_text(error), type(error).__name__, b"", b"", "")
+    settle = Failure(task.id, task.token, "quarantine", 0, error_text(error), type(error).__name__, "", "", "")
     return Outcome(task, "quarantined", 0.0, settle, error, error_text(error))
 
 
-def message_head(message: Mapping[str, Any], then: bytes = b'"timestamp":') -> bytes:
+def message_head(message: Mapping[str, Any], then: str = '"timestamp":') -> str:
     """A message as JSON up to the value of its last member, which the server's clock fills in."""
-    encoded = _encode_lenient(message)
-    return encoded[:-1] + b"," + then
+    return f"{_encode_lenient(message)[:-1]},{then}"
 
 
-def _encode_lenient(value: object) -> bytes:
+def _encode_lenient(value: object) -> str:
     """JSON of what may have foreign bytes in it, which are escaped then."""
     try:
-        return _encode(value)
+        return _encode(value).decode()
     except UnicodeEncodeError:
-        return json.dumps(value).encode()
+        return json.dumps(value)
 
 
 def error_text(error: BaseException) -> str:
@@ -122,7 +121,7 @@ def error_text(error: BaseException) -> str:
     return text[:_MAX_ERROR].encode("utf-8", "replace").decode()
 
 
-def _encode_result(result: Any, max_bytes: int) -> bytes:
+def _encode_result(result: Any, max_bytes: int) -> str:
     try:
         encoded = _encode(result)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
@@ -134,4 +133,4 @@ def _encode_result(result: Any, max_bytes: int) -> bytes:
             f"the result has {len(encoded):,} bytes, over max_result_bytes ({max_bytes:,}); "
             "store it as a file and return its file_id"
         )
-    return encoded
+    return encoded.decode()

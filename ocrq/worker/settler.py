@@ -25,6 +25,7 @@ from ..transitions import Transitions
 from .outcome import Outcome, message_head
 
 ACK_WITHIN = 0.010  #: seconds an outcome may wait for company before it is sent
+LARGE = 1 << 20  #: characters of a result that waits for no company: a server takes 512 MB at most in one piece
 LONG_TASK = 0.050  #: a task that runs longer than this does not keep others waiting behind it
 PROGRESS_EVERY = 0.25
 _TICK, _SLOW_TICK = 0.010, 0.1
@@ -152,7 +153,7 @@ class Settler:
             self._outcomes.append(outcome)
         if self._napping:
             self._alarm.set()
-        if now - self._oldest > ACK_WITHIN:
+        if now - self._oldest > ACK_WITHIN or (isinstance(outcome.settle, Done) and len(outcome.settle.result) > LARGE):
             self.flush()
 
     def flush(self) -> None:

@@ -69,7 +69,7 @@ class _Client(threading.Thread):
         claim = self._transitions.claim(["default"], count=1, **options)
         [claimed] = self.link.exchange(claim, arm=1)
         for task in claimed.tasks:
-            ack = Done(task.id, task.token, 1, b"", b'{"timestamp":', "", ())
+            ack = Done(task.id, task.token, 1, "", '{"timestamp":', "", ())
             if self.link.exchange(self._transitions.ack(self.name, [ack])) == [["done"]]:
                 self.done.append(task.id)
         if not claimed.tasks:

@@ -216,7 +216,7 @@ class Machine(RuleBasedStateMachine, Model):
 
     def complete(self, held: Held, *, twice: bool) -> None:
         slot, task, token = held
-        done = Done(task, token, 5, b'{"token":%d}' % token, b'{"timestamp":', "u", ())
+        done = Done(task, token, 5, f'{{"token":{token}}}', '{"timestamp":', "u", ())
         if self.told(held, self.run(self.calls.ack(slot, [done]), twice=twice)[0], twice=twice, ended=("completed",)):
             self.leave(task)
             self.tasks[task].status = "completed"
@@ -226,7 +226,7 @@ class Machine(RuleBasedStateMachine, Model):
     def ack_all(self, slot: str, twice: bool) -> None:
         """Several in one call, as a busy worker does."""
         held = [(task, self.tasks[task].token) for task in self.held[slot]]
-        done = [Done(task, token, 5, b'{"token":%d}' % token, b'{"timestamp":', "u", ()) for task, token in held]
+        done = [Done(task, token, 5, f'{{"token":{token}}}', '{"timestamp":', "u", ()) for task, token in held]
         verdicts = self.run(self.calls.ack(slot, done), twice=twice)
         assert verdicts == ["again" if twice else "done"] * len(held)
         for task, _ in held:
@@ -241,7 +241,7 @@ class Machine(RuleBasedStateMachine, Model):
 
     def fail(self, held: Held, verdict: Any, *, twice: bool) -> None:
         slot, task, token = held
-        entry, message = b'{"outcome":"retry","at":', b'{"timestamp":'
+        entry, message = '{"outcome":"retry","at":', '{"timestamp":'
         failure = Failure(task, token, verdict, 10**8, "e", "E", entry, message, "")
         ended = ("scheduled", "failed", *(("quarantined",) if verdict == "quarantine" else ()))
         if not self.told(held, self.run(self.calls.nack(slot, failure), twice=twice), twice=twice, ended=ended):
@@ -269,7 +269,7 @@ class Machine(RuleBasedStateMachine, Model):
         _, task, token = self.a_lease(data)
         known, said = self.tasks[task], f"token {token}"
         newest = known.status == "processing" and known.token == token
-        report = Progress(task, token, 0.5, said, b'{"timestamp":', "")
+        report = Progress(task, token, 0.5, said, '{"timestamp":', "")
         assert self.run(self.calls.progress([report])) == ["done" if newest else "lost"]
         known.said = said if newest else known.said
 

@@ -120,10 +120,10 @@ def test_what_does_not_pass_is_raised(rig: Rig) -> None:
     """A refusal that trying again cannot cure is raised at once, and the link can be used further."""
     rig.push("a")
     with closing(Ears(url_of(rig), rig.keys.namespace)) as ears:
-        rig.client.set(rig.keys.scheduled, "foreign")
+        rig.client.set(rig.keys.leases, "foreign")
         with pytest.raises(ServerError, match="OCRQTYPE"):
             ears.link.exchange(claim(rig, "n"))
-        rig.client.delete(rig.keys.scheduled)
+        rig.client.delete(rig.keys.leases)
         assert len(ears.link.exchange(claim(rig, "n"))[0].tasks) == 1
 
 

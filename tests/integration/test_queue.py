@@ -50,7 +50,8 @@ def complete(rig: Rig, value: Any, task_id: str = "") -> None:
     """Do what a worker does with the next task."""
     (task,) = rig.claim().tasks
     assert task_id in ("", task.id)
-    assert rig.ack(task.id, token=task.token, result=b"" if value is None else msgspec.json.encode(value)) == ["done"]
+    result = "" if value is None else msgspec.json.encode(value).decode()
+    assert rig.ack(task.id, token=task.token, result=result) == ["done"]
 
 
 # -- enqueue ---------------------------------------------------------------------------------------------------

@@ -164,7 +164,7 @@ class Rig:
             self.transitions.claim(
                 queues or ("default",),
                 slot=slot,
-                nonce=nonce or f"n{next(self._nonce)}",
+                nonce=nonce or str(next(self._nonce)),
                 count=count,
                 fair_after=fair_after,
                 default_processor=default_processor,
@@ -180,14 +180,14 @@ class Rig:
         return [str(verdict) for verdict in self.run(call)]
 
     def done(
-        self, task_id: str, token: int = 1, *, result: bytes = b'{"text":"x"}', took: float = 20, user: str = ""
+        self, task_id: str, token: int = 1, *, result: str = '{"text":"x"}', took: float = 20, user: str = ""
     ) -> Done:
         head = message_head({"type": "task_completed", "task_id": task_id, "user_id": user, "status": "completed"})
         return Done(task_id, token, took, result, head, user, ("confidence", "0.5"))
 
     def nack(self, task_id: str, verdict: Any = "retry", token: int = 1, delay_ms: int = 60_000, user: str = "") -> str:
         head = message_head({"type": f"task_{verdict}", "task_id": task_id, "user_id": user, "status": "s"})
-        entry = message_head({"outcome": verdict}, b'"at":')
+        entry = message_head({"outcome": verdict}, '"at":')
         failure = Failure(task_id, token, verdict, delay_ms, "it broke", "ValueError", entry, head, user)
         return self.run(self.transitions.nack(SLOT, failure))
 

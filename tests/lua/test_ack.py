@@ -50,7 +50,7 @@ def test_lifetimes(rig: Rig) -> None:
 def test_no_result(rig: Rig) -> None:
     """A handler that returned nothing leaves no result, and the hash says that there was none."""
     rig.running("a")
-    rig.ack("a", result=b"")
+    rig.ack("a", result="")
     assert rig.client.exists(rig.keys.result("a")) == 0
     assert rig.fields("a")["result_bytes"] == "0"
 
@@ -106,7 +106,7 @@ def test_fenced(rig: Rig, event: Any) -> None:
     event(rig)
     before = rig.snapshot()
     with rig.hears() as heard:
-        assert rig.ack("a", result=b'"zombie"') == ["lost"]
+        assert rig.ack("a", result='"zombie"') == ["lost"]
     assert (rig.snapshot(), heard) == (before, [])
 
 

@@ -121,7 +121,7 @@ def test_wrong_type(rig: Rig, name: str) -> None:
     """A declared key of another type refuses the call, names the key, and nothing has happened."""
     rig.running("a")
     key = rig.keys.held(SLOT) if name == "held" else getattr(rig.keys, name)
-    failure = Failure("a", 1, "retry", 1000, "e", "E", b"{", b"{", "")
+    failure = Failure("a", 1, "retry", 1000, "e", "E", "{", "{", "")
     rig.refuses_wrong_type(key, rig.transitions.nack(SLOT, failure))
 
 

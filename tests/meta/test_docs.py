@@ -101,7 +101,7 @@ def test_every_transition_is_documented() -> None:
     assert not missing, f"not in docs/internals.md: {missing}"
     library = (ROOT / "ocrq" / "lua" / "lib.lua").read_text("utf-8")
     expected = (keys.TASK_SECONDS, keys.DAILY_STATS_SECONDS, keys.HELD_SECONDS)
-    assert f"local TASK_SECONDS, DAILY_SECONDS, HELD_SECONDS = {', '.join(map(str, expected))}\n" in library
+    assert f"local TASK_SECONDS, DAILY_SECONDS, HELD_SECONDS = {', '.join(map(repr, map(str, expected)))}\n" in library
 
 
 def test_floors_are_documented() -> None:

@@ -78,7 +78,7 @@ def test_types_are_checked_before_the_first_write(name: str) -> None:
     if not keys:
         assert re.search(r"if type_of\(\w+\) ==", code[: writes.start()])
         return
-    before = code[: code.rindex("if bad then return bad end")]
+    before = code[: max(code.rindex("if bad then return bad end"), writes.start())]
     for key in keys:
         only_deleted = set(re.findall(rf"'(\w+)', {key}\b", code)) == {"DEL"}
         assert f"wrong_type({key}, " in before or only_deleted

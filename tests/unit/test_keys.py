@@ -87,7 +87,7 @@ def test_lifetimes() -> None:
 def test_the_scripts_know_the_same_lifetimes() -> None:
     """lib.lua spells three of them a second time."""
     library = (Path(ocrq.__file__).parent / "lua" / "lib.lua").read_text("utf-8")
-    assert f"= {module.TASK_SECONDS}, {module.DAILY_STATS_SECONDS}, {module.HELD_SECONDS}\n" in library
+    assert f"= '{module.TASK_SECONDS}', '{module.DAILY_STATS_SECONDS}', '{module.HELD_SECONDS}'\n" in library
 
 
 def test_every_name_is_described() -> None:

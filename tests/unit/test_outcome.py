@@ -25,9 +25,9 @@ def task(**fields: str) -> Task:
     return Task("a", {**FIELDS, **fields}, token=7)
 
 
-def whole(head: bytes) -> Any:
+def whole(head: str) -> Any:
     """A message as the server completes it, read by a strict and by a plain JSON reader."""
-    text = head + b"1697040240}"
+    text = head + "1697040240}"
     assert json.loads(text) == msgspec.json.decode(text)
     return json.loads(text)
 
@@ -70,7 +70,7 @@ def test_completed() -> None:
 def test_completed_without_summary(result: Any) -> None:
     """Any JSON may be returned; what is no number makes no summary."""
     done = done_of(completed(task(), result, 0.0, max_result_bytes=1000))
-    assert done.result == (b"" if result is None else msgspec.json.encode(result))
+    assert done.result == ("" if result is None else msgspec.json.encode(result).decode())
     assert (list(done.fields), "result" in whole(done.message)) == ([], False)
 
 
@@ -111,7 +111,7 @@ def test_retry() -> None:
         "outcome": "retry",
         "at": 1697040240,
     }
-    assert b"\n" not in failure.entry
+    assert "\n" not in failure.entry
 
 
 @pytest.mark.parametrize(
@@ -160,9 +160,9 @@ def test_quarantined() -> None:
 def test_heads_are_json(message: dict[str, Any], number: float) -> None:
     """Whatever bytes ids and users are of, a message completed by the server's time is JSON."""
     number = number if math.isfinite(number) else 0.0
-    text = message_head({**message, "n": number}) + b"5}"
+    text = message_head({**message, "n": number}) + "5}"
     assert json.loads(text) == {**message, "n": number, "timestamp": 5}
-    text.decode("utf-8")
+    text.encode("utf-8")
 
 
 @given(st.text(alphabet=st.characters(), max_size=3000))
@@ -173,14 +173,14 @@ def test_error_text(text: str) -> None:
     kept.encode("utf-8")
     outcome = failed(task(), ValueError(text), 0, Policy.of(), now=0)
     assert whole(failure_of(outcome).entry)["error"] == kept
-    assert b"\n" not in failure_of(outcome).entry
+    assert "\n" not in failure_of(outcome).entry
 
 
 @given(TEXTS, TEXTS, TEXTS)
 def test_foreign_bytes(task_id: str, user: str, worker: str) -> None:
     """Ids of any bytes go through a completed and a failed task."""
     one = Task(task_id, {"user_id": user, "worker_id": worker, "attempts": "1"}, token=1)
-    assert json.loads(done_of(completed(one, 1, 0, max_result_bytes=9)).message + b"1}")["task_id"] == task_id
+    assert json.loads(done_of(completed(one, 1, 0, max_result_bytes=9)).message + "1}")["task_id"] == task_id
     failure = failure_of(failed(one, ValueError(user), 0, Policy.of(), now=0))
-    assert json.loads(failure.message + b"1}")["user_id"] == user
-    assert json.loads(failure.entry + b"1}")["worker"] == worker
+    assert json.loads(failure.message + "1}")["user_id"] == user
+    assert json.loads(failure.entry + "1}")["worker"] == worker

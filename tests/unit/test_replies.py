@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ocrq.replies import Unpacker, as_text
+from ocrq.replies import packed as sent
 
 
 class Row(NamedTuple):
@@ -69,6 +70,15 @@ def test_what_is_none(raw: bytes) -> None:
     """Anything else is refused."""
     with pytest.raises(msgspec.DecodeError):
         ROWS.unpack(raw)
+
+
+@given(st.lists(st.one_of(BYTES.map(text), st.integers(0, 2**53), st.booleans()), max_size=20))
+def test_what_is_sent(values: list[str | int | bool]) -> None:
+    """An array for a script: each text as the bytes that it stands for, as short as the server can read it."""
+    raw = sent(values)
+    assert Unpacker(list[str | int | bool]).unpack(raw) == values
+    if all(not isinstance(value, str) or value.isprintable() for value in values):
+        assert raw == msgspec.msgpack.encode(values)
 
 
 def test_as_text() -> None:

@@ -41,7 +41,7 @@ def test_enqueue() -> None:
     )
     assert (sent["queue_name"], sent["unit"]) == ("scans", "ms")
     assert sent["rest"] == ["a", "8", "+5", 2, "x", b"1", "b", "", "", 0]
-    assert call.read([1, 0]) == [True, False]
+    assert call.read("10") == [True, False]
 
 
 def test_claim() -> None:
@@ -52,11 +52,9 @@ def test_claim() -> None:
     assert sent["rest"] == ["default", "q"]
     assert (sent["held"], sent["lease_ms"], sent["fairness"], sent["count"]) == ("ns:worker:held:s", 2500, 7, 3)
     assert sent["max_hash_bytes"] > SETTINGS.max_payload_bytes
-    packed = msgspec.msgpack.encode([["a", 12, {"status": "processing", "x": "y"}]])
-    for reply in (
-        [1000, 1, 4, packed, [[b"b", b"no hash"]]],
-        [1000, 1, 4, packed.decode("utf-8", "surrogateescape"), [["b", "no hash"]]],
-    ):
+    tasks = [["a", 12, {"status": "processing", "x": "y"}]]
+    packed = msgspec.msgpack.encode([1000, True, 4, tasks, [["b", "no hash"]]])
+    for reply in (packed, packed.decode("utf-8", "surrogateescape")):
         claim = call.read(reply)
         assert claim == (1000, True, 4, [Claimed("a", 12, {"status": "processing", "x": "y"})], [("b", "no hash")])
     assert call.is_binary
@@ -64,17 +62,18 @@ def test_claim() -> None:
 
 def test_ack_and_nack() -> None:
     """What a worker sends arrives under the names that the scripts use."""
-    done = Done("a", 1, 20, b"{}", b"{", "u", ("x", "y"))
-    assert arguments(MADE.ack("s", [done]))["rest"] == ["a", 1, 20, b"{}", b"{", "u", 2, "x", "y"]
-    failure = Failure("a", 1, "retry", 500, "e", "E", b"entry", b"head", "u")
+    done = Done("a", 1, 20, "{}", "{", "u", ("x", "y"))
+    sent = arguments(MADE.ack("s", [done]))
+    assert msgspec.msgpack.decode(sent["packed"]) == ["a", 1, 20, "{}", "{", "u", 2, "x", "y"]
+    failure = Failure("a", 1, "retry", 500, "e", "E", "entry", "head", "u")
     sent = arguments(MADE.nack("s", failure))
     assert {name: sent[name] for name in ("id", "token", "verdict", "delay_ms", "entry", "head", "failed_seconds")} == {
         "id": "a",
         "token": 1,
         "verdict": "retry",
         "delay_ms": 500,
-        "entry": b"entry",
-        "head": b"head",
+        "entry": "entry",
+        "head": "head",
         "failed_seconds": 2 * 86400,
     }
 
@@ -102,8 +101,8 @@ def test_the_others() -> None:
     assert slot.read([1, [row], -1, 9]) == (True, [Reaped("a", "dead", 3, "q", "p", "r")], None, 9)
     assert slot.read([0, [], 5, 9]).next_ms == 5
     assert (arguments(MADE.reap_expired())["slot"], arguments(MADE.reap_expired(7))["latest"]) == ("", 7)
-    report = Progress("a", 1, 0.5, "t", b"{", "u")
-    assert arguments(MADE.progress([report]))["rest"] == ["a", 1, 0.5, "t", b"{", "u"]
+    report = Progress("a", 1, 0.5, "t", "{", "u")
+    assert arguments(MADE.progress([report]))["rest"] == ["a", 1, 0.5, "t", "{", "u"]
     assert arguments(MADE.beat("w", 120, ["x", "y"]))["worker"] == "ns:worker:w"
 
 
