@@ -72,12 +72,11 @@ class Transitions:
     ) -> Call[Claim]:
         """At most `count` tasks of these queues, in the one claim order, earlier queues first."""
         settings = self._settings
-        lanes = [key for queue in queues for key in (self.keys.queue(queue), self.keys.priority(queue))]
         return self._call(
             "claim",
             read_claim,
             is_binary=True,
-            rest_keys=lanes,
+            rest_keys=self._lanes(queues),
             rest=queues,
             held=self.keys.held(slot),
             slot=slot,
@@ -91,6 +90,10 @@ class Transitions:
             grace_ms=CLAIM_GRACE_MS,
             unit=settings.time_unit,
         )
+
+    def peek(self, queues: Sequence[str]) -> Call[bool]:
+        """Whether a claim from these queues may find anything."""
+        return self._call("peek", bool, rest_keys=self._lanes(queues), rest=queues)
 
     def ack(self, slot: str, done: Iterable[Done]) -> Call[list[Verdict]]:
         """Complete tasks."""
@@ -231,6 +234,9 @@ class Transitions:
             unit=self._settings.time_unit,
             failed_seconds=self._settings.failed_days * 86400,
         )
+
+    def _lanes(self, queues: Sequence[str]) -> list[str]:
+        return [key for queue in queues for key in (self.keys.queue(queue), self.keys.priority(queue))]
 
     def _call(self, name: str, read: Callable[[Any], T], *, is_binary: bool = False, **arguments: Any) -> Call[T]:
         loaded = script(name)

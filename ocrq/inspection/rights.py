@@ -26,7 +26,11 @@ _OWN_KEYS = {
     "value": "cache_prefix",
     "loading": "loading_prefix",
 }
-_FURTHER_KEYS = {"claim": ("list_prefix", "priority_prefix"), "stops": ("stop_prefix",)}
+_FURTHER_KEYS = {
+    "claim": ("list_prefix", "priority_prefix"),
+    "peek": ("list_prefix", "priority_prefix"),
+    "stops": ("stop_prefix",),
+}
 _CHANNELS = ("notifications", "channel_prefix", "user_channel_prefix", "task_channel_prefix")
 _CALL = re.compile(r"\b(?:call|try|put)\('([A-Z]+)'(?:, '([A-Z]+)')?")
 _SUBCOMMANDS = ("ACL", "CLIENT", "MEMORY", "OBJECT", "SCRIPT")
@@ -111,6 +115,7 @@ GROUPS = {
         "claim",
         (
             "claim",
+            "peek",
             "ack",
             "nack",
             "release",

@@ -7,7 +7,7 @@
 -- ARGV slot nonce count lease_ms fair_after fairness default_processor max_hash_bytes grace_ms unit
 -- REST per lane: queue name
 -- RETURNS MessagePack, {server ms, whether there may be more, claims until the next fair one, per task {id, token, hash}, notes}
-local halted = try('SMEMBERS', paused) -- read in each call, so that the doorbell rings on a resume
+local halted = try('SMEMBERS', paused)
 if halted.err then return wrong_type(paused, 'set') or halted end
 for i = 1, #halted do halted[halted[i]] = true end
 local lanes, is_empty = {}, true
@@ -306,8 +306,4 @@ if taken > 0 then
 end
 if taken_out > 0 then try('DECRBY', pending, taken_out) end
 if foul and taken == 0 then return foul end
-local more = room() == 0
-if taken_out > 0 and not more then -- our own writes ended Valkey's watch over these keys: a read renews it, for the doorbell
-  for _, lane in ipairs(lanes) do call('LLEN', lane.list) call('ZCARD', lane.zset) end
-end
-return told(more)
+return told(room() == 0)

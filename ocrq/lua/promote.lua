@@ -1,7 +1,8 @@
 -- Move due tasks from the schedule into their queues, and give quarantined ids whose hash has come another chance.
 -- Tasks of processors that are no longer paused count as due.
--- KEYS scheduled quarantine reasons paused pending
--- PREFIX data_prefix list_prefix priority_prefix
+-- A keeper asks it with its doorbell armed, and Redis 7.0 rings for each declared key: so `pending` is none.
+-- KEYS scheduled quarantine reasons paused
+-- PREFIX data_prefix list_prefix priority_prefix pending
 -- ARGV limit repair_ms
 -- RETURNS {promoted, repaired, ms until the next one is due or -1}
 local planned, aside = try('ZCARD', scheduled), try('ZCARD', quarantine) -- numbers, or errors

@@ -94,7 +94,6 @@ class _Child:
         self._done = 0
         self._mean = BUFFER_SECONDS  # of a task's run time, in seconds
         self._memory_checked = 0.0
-        self._armed = False
         signal.signal(signal.SIGALRM, self._on_alarm)
         gc.collect()
         gc.freeze()
@@ -127,19 +126,15 @@ class _Child:
         """Claim into the buffer, waiting when there is nothing; False when the child is to end."""
         self._slot.beat(BUSY if self._settler.holds else IDLE, time.monotonic())
         try:
-            claim = self._settler.claim(self._batch(), self._port, arm=self._armed)
+            claim = self._settler.claim(self._batch(), self._port)
             if not claim.tasks and not claim.more and self._options.burst:
-                claim = self._settler.claim(self._batch(), self._port, arm=False, promote=True)
+                claim = self._settler.claim(self._batch(), self._port, promote=True)
                 return bool(claim.tasks or claim.more)
+            if claim.tasks or claim.more or not self._settler.is_quiet():
+                return True
         except OcrqError as error:
             _log.error("cannot claim: %s", error)
             self._stop.wait(_TROUBLE_SECONDS)
-            return True
-        if claim.tasks or claim.more:
-            self._armed = False  # under load nobody needs the bell, and each ring would cost the server a message
-            return True
-        if not self._armed:
-            self._armed = True  # look once more with the bell armed, so that nothing comes between look and wait
             return True
         self._idle(self._batch())
         return True
@@ -193,18 +188,16 @@ class _Child:
         """Like `_claim_more`, on the link's thread; waits briefly when other tasks run meanwhile."""
         self._slot.beat(BUSY if others_run or self._settler.holds else IDLE, time.monotonic())
         try:
-            claim = self._settler.claim(room, self._port, arm=self._armed, promote=self._options.burst)
+            claim = self._settler.claim(room, self._port, promote=self._options.burst)
+            if claim.tasks or claim.more:
+                return True
+            if self._options.burst and not others_run:
+                return False
+            if not self._settler.is_quiet():
+                return True
         except OcrqError as error:
             _log.error("cannot claim: %s", error)
             self._stop.wait(_TROUBLE_SECONDS)
-            return True
-        if claim.tasks or claim.more:
-            self._armed = False
-            return True
-        if self._options.burst and not others_run:
-            return False
-        if not self._armed:
-            self._armed = True
             return True
         if others_run:
             self._link.wait(0.25, (self._stop.descriptor,))

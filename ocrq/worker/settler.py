@@ -78,12 +78,12 @@ class Settler:
 
     # -- the child's loop --------------------------------------------------------------------------------------
 
-    def claim(self, count: int, port: Any, *, arm: bool, promote: bool = False) -> Claim:
+    def claim(self, count: int, port: Any, *, promote: bool = False) -> Claim:
         """Settle what is finished and claim up to `count` tasks into the buffer, in one round trip."""
         prepared, self._prepared = self._prepared, None
         claim = prepared[1] if prepared is not None and prepared[0] == count else self._claim_call(count)
         first: list[Call[Any]] = [self.transitions.promote()] if promote else []
-        claimed: Claim = self._send([*first, claim], arm=int(arm))
+        claimed: Claim = self._send([*first, claim])
         self._fair_after = claimed.fair_after
         self.clock_offset = claimed.now_ms / 1000 - time.time()
         self.is_traced = telemetry.is_on()
@@ -102,6 +102,10 @@ class Settler:
         if self.link.connections > self._audited and self._audit():
             return claimed._replace(more=True)  # what it pushed itself does not ring here
         return claimed
+
+    def is_quiet(self) -> bool:
+        """After a claim of nothing: whether there is still nothing. From this look on the doorbell rings."""
+        return not self.link.rings or not self.link.exchange(self.transitions.peek(self._queues), arm=1)[0]
 
     def _claim_call(self, count: int) -> Call[Claim]:
         self._nonce += 1
@@ -199,7 +203,7 @@ class Settler:
 
     # -- both threads ------------------------------------------------------------------------------------------
 
-    def _send(self, calls: list[Call[Any]], *, arm: int = 0) -> Any:
+    def _send(self, calls: list[Call[Any]]) -> Any:
         """Outcomes first, then the calls, in one round trip; returns the reply to the last call."""
         with self._lock:
             outcomes, self._outcomes = self._outcomes, []
@@ -217,7 +221,7 @@ class Settler:
         if done:
             settling.insert(0, self.transitions.ack(self._slot, completions))
         try:
-            replies = self.link.exchange(*settling, *calls, arm=arm)
+            replies = self.link.exchange(*settling, *calls)
         except OcrqError:
             with self._lock:
                 self._outcomes = outcomes + self._outcomes

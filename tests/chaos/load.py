@@ -67,12 +67,12 @@ class _Client(threading.Thread):
     def _turn(self, nonce: str) -> None:
         options: dict[str, Any] = {"slot": self.name, "nonce": nonce, "fair_after": 20, "default_processor": ""}
         claim = self._transitions.claim(["default"], count=1, **options)
-        [claimed] = self.link.exchange(claim, arm=1)
+        [claimed] = self.link.exchange(claim)
         for task in claimed.tasks:
             ack = Done(task.id, task.token, 1, "", '{"timestamp":', "", ())
             if self.link.exchange(self._transitions.ack(self.name, [ack])) == [["done"]]:
                 self.done.append(task.id)
-        if not claimed.tasks:
+        if not claimed.tasks and not self.link.exchange(self._transitions.peek(["default"]), arm=1)[0]:
             self.link.wait(2.0)
 
 

@@ -33,7 +33,7 @@ def test_doorbell(rig: Rig, command: str, queue: str) -> None:
         else:
             rig.client.execute_command(command, rig.keys.queue(queue), "a")
         assert rings_within(ears.link, 4)
-        ears.link.exchange(claim(rig, "n", 5, "default", "scans"), arm=1)
+        assert ears.link.exchange(rig.transitions.peek(("default", "scans")), arm=1) == [True]
         assert not ears.link.wait(0)
 
 
@@ -60,18 +60,41 @@ def test_doorbell_of_cancellations(rig: Rig) -> None:
             assert rings_within(ears.link, 4)
 
 
+def test_nothing_else_rings(rig: Rig) -> None:
+    """What others claim, settle, schedule and count wakes nobody who waits for work."""
+    rig.push("a", "b", queue="scans")
+    with closing(Ears(url_of(rig), rig.keys.namespace)) as ears:
+        armed(rig, ears.link)
+        rig.enqueue("later", due="+5000")
+        assert rig.order(2, "scans") == ["a", "b"]
+        assert rig.ack("a") == ["done"]
+        assert rig.nack("b") == "done"
+        assert not ears.link.wait(0.05)
+
+
+def test_an_enqueue_does_not_wake_the_keeper(rig: Rig) -> None:
+    """Who waits for the schedule sleeps on while tasks come and go that are due at once."""
+    with closing(Ears(url_of(rig), rig.keys.namespace)) as ears:
+        for _ in range(2):
+            ears.link.exchange(rig.transitions.promote(), arm=1)
+            ears.link.wait(0)
+        rig.enqueue("a", processor="p")
+        assert rig.order() == ["a"]
+        assert not ears.link.wait(0.05)
+
+
 def test_doorbell_after_garbage(rig: Rig) -> None:
-    """A claim that only set things aside, and so changed the queues itself, can be rung afterwards."""
+    """After a claim that only set things aside, and so changed the queues itself, the bell rings for the next."""
     with closing(Ears(url_of(rig), rig.keys.namespace)) as ears:
         armed(rig, ears.link)
         rig.place("ghost")
         rig.place("ghost", score=8)
         assert rings_within(ears.link, 4)
-        assert ears.link.exchange(claim(rig, "n"), arm=1)[0].tasks == []
-        assert not ears.link.wait(0)
+        assert ears.link.exchange(claim(rig, "n"))[0].tasks == []
+        armed(rig, ears.link)
         rig.client.lpush(rig.keys.queue(), "a")
         assert rings_within(ears.link, 4)
-        ears.link.exchange(claim(rig, "m"), arm=1)
+        assert ears.link.exchange(rig.transitions.peek(("default",)), arm=1) == [True]
         ears.link.wait(0)
         rig.client.zadd(rig.keys.priority(), {"a": 8})
         assert rings_within(ears.link, 4)
@@ -83,11 +106,11 @@ def test_a_ring_that_comes_with_a_reply(rig: Rig, proxy: Proxy) -> None:
     with closing(Ears(proxy.url, rig.keys.namespace)) as ears, ThreadPoolExecutor(1) as pool:
         armed(rig, ears.link, "other")
         with proxy.holding_replies():
-            waiting = pool.submit(ears.link.exchange, claim(rig, "n"), arm=1)
-            eventually(lambda: rig.client.zscore(rig.keys.leases, "a"), "the server has carried it out")
+            waiting = pool.submit(ears.link.exchange, rig.transitions.peek(("default",)), arm=1)
+            eventually(lambda: proxy.held, "the server has carried it out")
             rig.place("b")
             eventually(lambda: b"invalidate" in proxy.held, "the push is behind the reply")
-        assert [task.id for task in waiting.result(5)[0].tasks] == ["a"]
+        assert waiting.result(5) == [True]
         assert rings_within(ears.link, 4)
 
 

@@ -73,7 +73,9 @@ def test_types_are_checked_before_the_first_write(name: str) -> None:
     writes = re.search(
         r"^\s*call\('(?:Z?(?:ADD|REM)\w*|H(?:SET|DEL)|[LR](?:PUSH|POP)|SADD|SREM|SET|DEL|EXPIRE)'", code, re.MULTILINE
     )
-    assert writes
+    if not writes:
+        assert name == "peek"
+        return
     keys = [key for key in header_of(name).get("KEYS", "").split() if key not in COUNTERS]
     if not keys:
         assert re.search(r"if type_of\(\w+\) ==", code[: writes.start()])
