@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 import msgspec
@@ -15,8 +14,7 @@ T = TypeVar("T")
 Verdict = Literal["done", "again", "lost"]
 
 
-@dataclass(slots=True)
-class Call(Generic[T]):
+class Call(msgspec.Struct, Generic[T]):
     """One EVALSHA: `command` to send, `read` to make sense of the reply, which is not decoded if it `is_binary`."""
 
     script: Script

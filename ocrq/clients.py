@@ -106,7 +106,7 @@ class Client(redis.Redis):
         """Send one command, once, and return its reply."""
         connection = self._take()
         try:
-            connection.send_command(*args)
+            connection.send_packed_command(_PACKER.pack(*args), check_health=False)
             if args[0] == "EVALSHA":  # redis-py has nothing to make of its reply, and no options for it
                 return connection.read_response()
             return self.parse_response(connection, args[0], **options)  # type: ignore[no-untyped-call]  # redis-py is not

@@ -90,7 +90,8 @@ class BlockingFace(Face, Blocking):
 
     def perform(self, steps: Steps[T]) -> T:
         """Carry out an operation."""
-        return self.broker.perform(steps)
+        broker = self._brokers[0] if self._brokers else self.broker
+        return broker.perform(steps)
 
     def close(self) -> None:
         """Close the connections; a `connection` of your own stays open. The next call connects again."""

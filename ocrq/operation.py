@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Coroutine, Generator
-from types import MethodType
 from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, cast, get_args, overload
 
 P = ParamSpec("P")
@@ -35,6 +34,10 @@ class Blocking:
 
     __slots__ = ()
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        _offer(cls, "blocking")
+
     def perform(self, steps: Steps[T]) -> T:
         """Carry out the steps and return what the operation returns."""
         raise NotImplementedError
@@ -44,6 +47,10 @@ class OnLoop:
     """An object whose operations are awaited."""
 
     __slots__ = ()
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        _offer(cls, "on_loop")
 
     async def perform(self, steps: Steps[T]) -> T:
         """Carry out the steps and return what the operation returns."""
@@ -67,8 +74,8 @@ class operation(Generic[P, T]):  # noqa: N801  # a decorator
         async def on_loop(instance: OnLoop, *args: P.args, **kwargs: P.kwargs) -> T:
             return await instance.perform(steps(instance, *args, **kwargs))
 
-        self._blocking = _dressed(blocking, steps)
-        self._on_loop = _dressed(on_loop, steps)
+        self.blocking = _dressed(blocking, steps)
+        self.on_loop = _dressed(on_loop, steps)
 
     @overload
     def __get__(self, instance: None, owner: type[Any]) -> Self: ...
@@ -91,9 +98,17 @@ class operation(Generic[P, T]):  # noqa: N801  # a decorator
     @overload
     def __get__(self, instance: OnLoop, owner: type[Any] | None = None) -> Callable[P, Coroutine[Any, Any, T]]: ...
     def __get__(self, instance: Any, owner: type[Any] | None = None) -> Any:
-        if instance is None:
-            return self
-        return MethodType(self._blocking if isinstance(instance, Blocking) else self._on_loop, instance)
+        return self  # says what `_offer` does
+
+
+def _offer(owner: type, kind: str) -> None:
+    """Put plain methods in the place of the operations that a class inherits: no call pays for a lookup here."""
+    known: dict[str, Any] = {}
+    for base in reversed(owner.__mro__):
+        known.update(vars(base))
+    for name, found in known.items():
+        if isinstance(found, operation):
+            setattr(owner, name, getattr(found, kind))
 
 
 def _dressed(method: Callable[..., Any], steps: Callable[..., Any]) -> Callable[..., Any]:

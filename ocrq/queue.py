@@ -158,18 +158,34 @@ class Queues(Face, Generic[TaskT]):
         made: list[TaskT] = []
         for start in range(0, len(tasks), CHUNK):
             chunk = tasks[start : start + CHUNK]
-            with telemetry.enqueue_span(self.keys.queue(self.name), "", len(chunk)):
-                drafts = self._drafts(chunk, due)
-                call = self.transitions.enqueue(self.name, [new for new, _ in drafts])
-                if self.durability == "async":
-                    created, doubt = (yield call), ""
-                else:
-                    created, doubt = yield from levels.put(call, self.durability, self.keys)
-            made += (task for _, task in drafts)
-            yield from self._settle(made[start:], created)
+            if telemetry.is_on():
+                with telemetry.enqueue_span(self.keys.queue(self.name), "", len(chunk)):
+                    created, doubt = yield from self._put(chunk, due, telemetry.current_traceparent(), made)
+            else:
+                created, doubt = yield from self._put(chunk, due, None, made)
+            if not all(created):
+                yield from self._settle(made[start:], created)
             if doubt:
                 raise NotDurable(f"{len(made)} task(s) enqueued, the last {made[-1].id}, but {doubt}", tasks=made)
         return made
+
+    def _put(
+        self,
+        tasks: Sequence[tuple[str | Named, Mapping[str, Any]]],
+        due: str,
+        trace: tuple[str, str] | None,
+        made: list[TaskT],
+    ) -> Steps[tuple[list[bool], str]]:
+        """Send these, adding their objects to `made`; per task whether it was created, and what is in doubt."""
+        news = []
+        for processor, options in tasks:
+            new, task = self._draft(due, trace, processor, **options)
+            news.append(new)
+            made.append(task)
+        call = self.transitions.enqueue(self.name, news)
+        if self.durability == "async":
+            return (yield call), ""
+        return (yield from levels.put(call, self.durability, self.keys))
 
     def _ready(self) -> Steps[None]:
         """See before the first write whether the server has the durability that is asked for."""
@@ -177,18 +193,10 @@ class Queues(Face, Generic[TaskT]):
             yield from levels.check_server(self.durability, on_cluster=self.on_cluster)
             self._level_checked = True
 
-    def _drafts(
-        self, tasks: Iterable[tuple[str | Named, Mapping[str, Any]]], due: str = ""
-    ) -> list[tuple[NewTask, TaskT]]:
-        """What is to be sent of new tasks, and the objects that will stand for them. Raises UsageError."""
-        port, trace = self._port, telemetry.current_traceparent()
-        return [self._draft(port, trace, due, processor, **options) for processor, options in tasks]
-
     def _draft(
         self,
-        port: ProducerPort,
-        trace: tuple[str, str] | None,
         due: str,
+        trace: tuple[str, str] | None,
         processor: str | Named,
         /,
         *,
@@ -198,6 +206,7 @@ class Queues(Face, Generic[TaskT]):
         task_id: str | None = None,
         **payload: Any,
     ) -> tuple[NewTask, TaskT]:
+        """What is to be sent of a new task, and the object that will stand for it. Raises UsageError."""
         fields = new_task_fields(
             processor=processor,
             queue=self.name,
@@ -215,7 +224,7 @@ class Queues(Face, Generic[TaskT]):
         new_id = str(uuid_utils.uuid7()) if task_id is None else checked_task_id(task_id)
         new = NewTask(new_id, score, due, [text for pair in fields.items() for text in pair])
         fields["status"] = SCHEDULED if due else PENDING  # the script writes this itself
-        return new, self._task(new_id, fields, port)
+        return new, self._task(new_id, fields, self._port)
 
     def _settle(self, tasks: Sequence[TaskT], created: Sequence[bool]) -> Steps[None]:
         """Say of each whether it was created, and let those that were found show what was found."""
@@ -245,7 +254,7 @@ class Queue(Queues[Task], BlockingFace):
 
     def transaction(self) -> Transaction:
         """Commands of your own and new tasks that are carried out together or not at all (docs/transactions.md)."""
-        return Transaction(self, Means(self._ready, self._drafts, self._settle))
+        return Transaction(self, Means(self._ready, self._draft, self._settle))
 
     def __len__(self) -> int:
         """Tasks waiting in this queue now (scheduled ones not included)."""
@@ -259,7 +268,7 @@ class AsyncQueue(Queues[AsyncTask], AsyncFace):
 
     def transaction(self) -> AsyncTransaction:
         """Commands of your own and new tasks that are carried out together or not at all (docs/transactions.md)."""
-        return AsyncTransaction(self, Means(self._ready, self._drafts, self._settle))
+        return AsyncTransaction(self, Means(self._ready, self._draft, self._settle))
 
 
 class PassingQueue(AsyncQueue):

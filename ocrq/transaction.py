@@ -36,7 +36,7 @@ class Means(NamedTuple):
     """What a queue lends to a transaction."""
 
     ready: Callable[[], Steps[None]]
-    drafts: Callable[..., list[Any]]
+    draft: Callable[..., Any]
     settle: Callable[[Any, Sequence[bool]], Steps[None]]
 
 
@@ -145,7 +145,7 @@ class Transactions(Generic[TaskT]):
 
     def _add(self, processor: str | Named, options: dict[str, Any], due: str = "") -> TaskT:
         self._make_room()
-        draft: tuple[NewTask, TaskT] = self._means.drafts(((processor, options),), due)[0]
+        draft: tuple[NewTask, TaskT] = self._means.draft(due, telemetry.current_traceparent(), processor, **options)
         draft[1].created = False
         self._drafts.append(draft)
         return draft[1]

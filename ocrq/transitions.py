@@ -256,4 +256,4 @@ def _reversed(reply: Any) -> Any:
 
 
 def _truths(reply: str) -> list[bool]:
-    return [digit == "1" for digit in reply]
+    return list(map("1".__eq__, reply))

@@ -42,7 +42,7 @@ def new_task_fields(
         processor = getattr(processor, "name", processor)
     if not isinstance(processor, str) or len(processor) > 128:
         raise UsageError(f"processor {processor!r} is not usable; take up to 128 characters ('': the worker's default)")
-    fields = {"priority": written_priority(priority)}
+    fields = {"priority": _USUAL if priority is None else written_priority(priority)}
     for name, value in (("processor", processor), ("user_id", user_id), ("file_id", file_id)):
         if value != "":
             fields[name] = value if type(value) is str and value.isascii() else _checked_text(name, value)

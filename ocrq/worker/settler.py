@@ -226,8 +226,9 @@ class Settler:
             with self._lock:
                 self._outcomes = outcomes + self._outcomes
             raise
-        verdicts = [*(replies[0] if done else ()), *replies[1 if done else 0 : len(settling)]]
-        self._note(done + failed, verdicts)
+        if outcomes:
+            verdicts = [*(replies[0] if done else ()), *replies[1 if done else 0 : len(settling)]]
+            self._note(done + failed, verdicts)
         return replies[-1] if replies else None
 
     def _note(self, outcomes: list[Outcome], verdicts: list[str]) -> None:
