@@ -47,13 +47,14 @@ class Claimed(NamedTuple):
 
 
 class Claim(NamedTuple):
-    """Server time (unix ms), whether more may be waiting, how many claims until the next fair pick, what was claimed.
+    """Server time (unix ms), whether more may be waiting, whether a task was met that is claimed alone.
 
-    And (element, what became of it) for everything that was not.
+    How many claims until the next fair pick, what was claimed, and (element, what became of it) for all else.
     """
 
     now_ms: int
     more: bool
+    alone: bool
     fair_after: int
     tasks: list[Claimed]
     notes: list[tuple[str, str]]

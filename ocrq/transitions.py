@@ -87,6 +87,7 @@ class Transitions:
             fairness=settings.fairness,
             default_processor=default_processor,
             max_hash_bytes=settings.max_payload_bytes + HASH_OVERHEAD_BYTES,
+            max_deaths=settings.max_worker_deaths,
             grace_ms=CLAIM_GRACE_MS,
             unit=settings.time_unit,
         )

@@ -4,9 +4,10 @@
 -- KEYS leases scheduled dead quarantine reasons paused pending held
 -- RESTKEYS per lane: list, sorted set
 -- PREFIX data_prefix
--- ARGV slot nonce count lease_ms fair_after fairness default_processor max_hash_bytes grace_ms unit
+-- ARGV slot nonce count lease_ms fair_after fairness default_processor max_hash_bytes max_deaths grace_ms unit
 -- REST per lane: queue name
--- RETURNS MessagePack, {server ms, whether there may be more, claims until the next fair one, per task {id, token, hash}, notes}
+-- RETURNS MessagePack, {server ms, whether there may be more, whether a task was met that is claimed alone, claims until the
+-- next fair one, per task {id, token, hash}, notes}
 local halted = try('SMEMBERS', paused)
 if halted.err then return wrong_type(paused, 'set') or halted end
 for i = 1, #halted do halted[halted[i]] = true end
@@ -24,12 +25,12 @@ for i = RESTKEYS, #KEYS, 2 do
   end
 end
 local now, time = clock(unit)
-local claimed, taken, notes = {}, 0, {}
+local claimed, taken, alone, notes = {}, 0, false, {}
 count = math.min(tonumber(count), 1000) -- Lua passes at most 8,000 arguments to a command, and a reply has a bound
 fair_after, fairness, max_hash_bytes = tonumber(fair_after), tonumber(fairness), tonumber(max_hash_bytes)
 
 -- In one text: each of many in a reply costs server and worker more than this does for all of them.
-local function told(more) return cmsgpack.pack({ now, more, math.max(0, fair_after), claimed, notes }) end
+local function told(more) return cmsgpack.pack({ now, more, alone, math.max(0, fair_after), claimed, notes }) end
 
 local last_nonce = try('HGET', held, '')
 if last_nonce == nonce then -- the reply to this very call was lost: say it again
@@ -48,7 +49,7 @@ local bad = (unusable or type(allowed) == 'table')
 if bad then return bad end
 
 local deadline = string.format('%.0f', now + tonumber(lease_ms))
-local looked_at, alone, taken_out = 0, false, 0
+local looked_at, taken_out = 0, 0
 local mine, leased, held_args = {}, {}, { '', nonce }
 local MANY = 32 -- arguments, two a lease
 local LONG = '-----------------------------------------------------------------' -- over the longest a listpack takes
@@ -116,28 +117,36 @@ local function unusual_taker()
     notes[#notes + 1] = { id, 'paused' }
   end
 
-  -- The id of a task that can be started, and its hash; or nil, and true when the element has to stay in line.
-  return function(element, lane, score)
-    if foul then return nil, true end
+  local function reject(what, lane, score, reason, at)
+    quarantine_element(quarantine, reasons, what, at or now, now, reason, lane.queue, score or '')
+    notes[#notes + 1] = { what, reason }
+  end
 
-    local function reject(what, reason, at)
-      quarantine_element(quarantine, reasons, what, at or now, now, reason, lane.queue, score or '')
-      notes[#notes + 1] = { what, reason }
-    end
-
+  -- The id and the hash that an element stands for, its hash made where the element has it all; nil when it was rejected.
+  local function loaded(element, lane, score)
     local id, members, why = identify(element)
-    if why then return reject(element, why) end
+    if why then return reject(element, lane, score, why) end
     local key = data_prefix .. id
     local kind = type_of(key)
     if members and (kind == 'hash' or kind == 'none') then
       adopt(key, members)
       kind = 'hash'
     end
-    if kind == 'none' then return reject(id, 'no hash', now + tonumber(grace_ms)) end
-    if kind ~= 'hash' then return reject(element, 'hash key holds a ' .. kind) end
+    if kind == 'none' then return reject(id, lane, score, 'no hash', now + tonumber(grace_ms)) end
+    if kind ~= 'hash' then return reject(element, lane, score, 'hash key holds a ' .. kind) end
     why = too_big(key)
-    if why then return reject(id, why) end
-    local f = fields_of(call('HGETALL', key))
+    if why then return reject(id, lane, score, why) end
+    return id, fields_of(call('HGETALL', key))
+  end
+
+  -- The id of a task that can be started, and its hash, which may be `known`; or nil, and true when the element has to
+  -- stay in line.
+  return function(element, lane, score, known)
+    if foul then return nil, true end
+    local id, f = element, known
+    if not known then id, f = loaded(element, lane, score) end
+    if not id then return nil end
+    local key = data_prefix .. id
     local function duplicate() notes[#notes + 1] = { id, 'duplicate' } end
     if f.status == 'completed' or f.status == 'failed' or f.status == 'cancelled' then
       if call('TTL', key) == -1 then call('EXPIRE', key, TASK_SECONDS) end -- a tombstone in the list is gone now
@@ -146,12 +155,14 @@ local function unusual_taker()
     if f.status == 'scheduled' and call('ZSCORE', scheduled, id) then return duplicate() end
     local processor = f.processor
     if not processor or processor == '' then processor = default_processor end
-    local is_suspect, is_paused = f.crashes and count_of(f.crashes) > 0, halted['processor:' .. processor]
+    -- The death of a whole worker is blamed on all that it held; who was there twice is a suspect, and who bears no more.
+    local deaths, is_paused = count_of(f.worker_deaths), halted['processor:' .. processor]
+    local is_suspect = count_of(f.crashes) > deaths or deaths > 1 or deaths == 1 and tonumber(max_deaths) < 3
     if is_suspect and taken > 0 and not is_paused then -- it runs alone, or its neighbours would crash with it
       alone = true
       return nil, true
     end
-    if processor == '' then return reject(id, 'names no processor, and this worker has no default') end
+    if processor == '' then return reject(id, lane, score, 'names no processor, and this worker has no default') end
     if mine[id] or call('ZSCORE', leases, id) then return duplicate() end
     if processor ~= f.processor then correct(key, f, 'processor', processor) end
     if lane_suffix(f.queue) ~= lane.suffix then correct(key, f, 'queue', lane.queue) end
@@ -191,9 +202,9 @@ local function take(element, lane, score, has_lease)
   if has_lease or mine[id] or not f or f.status ~= 'pending' or processor == '' or halted[1] and halted['processor:' .. processor]
     or lane_suffix(f.queue) ~= lane.suffix or score and score ~= f.priority or f.crashes or f.completed_at then
     take_unusual = take_unusual or unusual_taker()
-    local known, more = take_unusual(element, lane, score)
-    if not known then return more end
-    id, f = known, more
+    local found, more = take_unusual(element, lane, score, f and f.status and f)
+    if not found then return more end
+    id, f = found, more
     key = data_prefix .. id
   end
   if f.deliveries ~= '0' then call('PERSIST', key) end -- it may have a lifetime, unless enqueue has just made it

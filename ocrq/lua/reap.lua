@@ -29,20 +29,20 @@ local function crashed(id, key, f)
   local crashes, deaths = count_of(f.crashes) + 1, count_of(f.worker_deaths) + (alone == '1' and 0 or 1)
   local entry = cjson.encode({ attempt = count_of(f.attempts), delivery = count_of(f.deliveries), worker = f.worker_id or '',
     outcome = 'crashed', error = reason })
-  call('HSET', key, 'crashes', crashes, 'error', reason, 'error_type', 'Crash', 'history',
-    with_history(f.history, string.sub(entry, 1, -2) .. ',"at":' .. time .. '}'))
-  if deaths > 0 then call('HSET', key, 'worker_deaths', deaths) end
+  local is_over = crashes - deaths >= tonumber(max_crashes) or deaths >= tonumber(max_deaths)
+  local error = is_over and 'crashed ' .. crashes .. ' times, last: ' .. reason or reason
+  call('HSET', key, 'status', is_over and 'failed' or 'pending', 'crashes', digits(crashes), 'error', error, 'error_type',
+    'Crash', 'history', with_history(f.history, string.sub(entry, 1, -2) .. ',"at":' .. time .. '}'),
+    unpack(deaths > 0 and { 'worker_deaths', digits(deaths) } or {}))
   local verdict = 'waiting'
-  if crashes - deaths >= tonumber(max_crashes) or deaths >= tonumber(max_deaths) then
-    local error = 'crashed ' .. crashes .. ' times, last: ' .. reason
-    call('HSET', key, 'status', 'failed', 'completed_at', time, 'error', error)
+  if is_over then
+    call('HSET', key, 'completed_at', time)
     call('ZADD', dead, now, id)
     call('EXPIRE', key, failed_seconds)
     notify(message_head('task_failed', id, f, 'failed', error, 'Crash'), time, id, f.user_id, notifications,
       user_channel_prefix, task_channel_prefix)
     died, verdict = died + 1, 'dead'
   else
-    call('HSET', key, 'status', 'pending')
     put('RPUSH', id, f.queue, f.priority, list_prefix, priority_prefix)
     waiting = waiting + 1
   end

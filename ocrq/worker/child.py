@@ -140,6 +140,8 @@ class _Child:
         return True
 
     def _batch(self) -> int:
+        if self._settler.met_suspect:
+            return 1  # the next is likely to be another, and whatever is looked at with it is put back
         room = self._settings.max_tasks - self._done if self._settings.max_tasks else MAX_BATCH
         if self._mean * MAX_BATCH <= BUFFER_SECONDS:
             return min(MAX_BATCH, room)

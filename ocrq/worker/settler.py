@@ -73,6 +73,7 @@ class Settler:
         self.on_soft_timeout: Callable[[str], None] = lambda _task_id: None
         self.on_look: Callable[[], None] = lambda: None
         self.is_traced = False  #: whether anybody listens to spans and metrics, as of the last claim
+        self.met_suspect = False  #: whether the last claim met a task that is claimed alone
         self.clock_offset = 0.0  #: server's unix time less ours, as of the last claim
         threading.Thread(target=self._watch, name="settler", daemon=True).start()
 
@@ -85,6 +86,7 @@ class Settler:
         first: list[Call[Any]] = [self.transitions.promote()] if promote else []
         claimed: Claim = self._send([*first, claim])
         self._fair_after = claimed.fair_after
+        self.met_suspect = claimed.alone
         self.clock_offset = claimed.now_ms / 1000 - time.time()
         self.is_traced = telemetry.is_on()
         says = _log.isEnabledFor(logging.DEBUG)

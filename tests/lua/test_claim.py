@@ -180,6 +180,17 @@ def test_a_suspect_runs_alone(rig: Rig) -> None:
     assert rig.counter("pending") == 1
 
 
+def test_suspects_after_worker_deaths(server: ServerHandle, namespace: str, rig: Rig) -> None:
+    """One death of a whole worker makes no suspect, the second does; with fewer to bear the first one does."""
+    strict = Rig(server, namespace, max_worker_deaths=2)
+    for claims, deaths, wanted in ((rig, "1", ["a", "b"]), (rig, "2", ["a"]), (strict, "1", ["a"])):
+        rig.push("a", "b", crashes=deaths, worker_deaths=deaths)
+        claim = claims.claim(5)
+        assert ([task.id for task in claim.tasks], claim.alone) == (wanted, wanted == ["a"])
+        rig.sweep()
+    strict.client.close()
+
+
 def test_looks_at_a_bounded_number(rig: Rig) -> None:
     """Garbage without end does not keep the server busy: a call looks at a bounded number and says there is more."""
     rig.place(*(f"ghost-{number}" for number in range(500)))

@@ -53,10 +53,17 @@ def test_claim() -> None:
     assert (sent["held"], sent["lease_ms"], sent["fairness"], sent["count"]) == ("ns:worker:held:s", 2500, 7, 3)
     assert sent["max_hash_bytes"] > SETTINGS.max_payload_bytes
     tasks = [["a", 12, {"status": "processing", "x": "y"}]]
-    packed = msgspec.msgpack.encode([1000, True, 4, tasks, [["b", "no hash"]]])
+    packed = msgspec.msgpack.encode([1000, True, False, 4, tasks, [["b", "no hash"]]])
     for reply in (packed, packed.decode("utf-8", "surrogateescape")):
         claim = call.read(reply)
-        assert claim == (1000, True, 4, [Claimed("a", 12, {"status": "processing", "x": "y"})], [("b", "no hash")])
+        assert claim == (
+            1000,
+            True,
+            False,
+            4,
+            [Claimed("a", 12, {"status": "processing", "x": "y"})],
+            [("b", "no hash")],
+        )
     assert call.is_binary
 
 
