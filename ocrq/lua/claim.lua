@@ -187,7 +187,10 @@ local function usual_hash(key)
   elseif encoding ~= 'listpack' and encoding ~= 'ziplist' then -- those are small, and most are
     return {}
   end
-  return fields_of(try('HGETALL', key))
+  redis.setresp(3) -- which has it as a map
+  local hash = try('HGETALL', key)
+  redis.setresp(2)
+  return hash.map or {}
 end
 
 -- The number after the count in a text, as text; mostly there is none yet.

@@ -12,14 +12,21 @@ import msgspec
 from ..calls import Done, Failure
 from ..errors import InvalidResult
 from ..retry import GiveUp, Policy, decide
-from ..task import FAILED, SCHEDULED, Task
+from ..task import COMPLETED, FAILED, SCHEDULED, Task
 
 _NOTIFIED = ("confidence", "word_count", "page_count")  #: figures of a result that its notification has
 _FIGURES = (*_NOTIFIED, "processing_time_ms")  #: and those that its hash has
-#: JSON of the notification up to the value of its last member, put together here because there are so many of them.
-_COMPLETED = '{"type":"task_completed","task_id":%s,"user_id":%s,"status":"completed",%s"timestamp":'
 _MAX_ERROR = 2000  #: characters of an error message that are kept
 _encode = msgspec.json.Encoder().encode
+
+
+class _Completed(msgspec.Struct, tag_field="type", tag="task_completed", gc=False):
+    """The notification but for its time. There are so many of these that they are no dicts."""
+
+    task_id: str
+    user_id: str
+    status: str
+    result: dict[str, float] | msgspec.UnsetType
 
 
 class Outcome(msgspec.Struct):
@@ -35,19 +42,20 @@ class Outcome(msgspec.Struct):
 
 def completed(task: Task, result: Any, duration: float, *, max_result_bytes: int) -> Outcome:
     """The handler returned. Raises InvalidResult when what it returned cannot be kept."""
-    encoded = "" if result is None else _encode_result(result, max_result_bytes)
+    encoded = ""
     fields: list[str] = []
-    summary: list[str] = []
-    if type(result) is dict or isinstance(result, Mapping):
-        for name in _FIGURES:
-            value = result.get(name)
-            if type(value) is int or (type(value) is float and math.isfinite(value)):
-                fields += (name, repr(value))
-                if name in _NOTIFIED:
-                    summary.append(f'"{name}":{value!r}')
-    told = f'"result":{{{",".join(summary)}}},' if summary else ""
+    summary: dict[str, float] = {}
+    if result is not None:
+        encoded = _encode_result(result, max_result_bytes)
+        if type(result) is dict or isinstance(result, Mapping):
+            for name in _FIGURES:
+                value = result.get(name)
+                if type(value) is int or (type(value) is float and math.isfinite(value)):
+                    fields += (name, repr(value))
+                    if name in _NOTIFIED:
+                        summary[name] = value
     user_id = task.user_id
-    message = _COMPLETED % (_encode_lenient(task.id), _encode_lenient(user_id), told)
+    message = message_head(_Completed(task.id, user_id, COMPLETED, summary or msgspec.UNSET))
     done = Done(task.id, task.token, round(duration * 1000, 3), encoded, message, user_id, fields)
     return Outcome(task, "completed", duration, done)
 
@@ -99,17 +107,13 @@ def quarantined(task: Task, error: BaseException) -> Outcome:
     return Outcome(task, "quarantined", 0.0, settle, error, error_text(error))
 
 
-def message_head(message: Mapping[str, Any], then: str = '"timestamp":') -> str:
+def message_head(message: Mapping[str, Any] | _Completed, then: str = '"timestamp":') -> str:
     """A message as JSON up to the value of its last member, which the server's clock fills in."""
-    return f"{_encode_lenient(message)[:-1]},{then}"
-
-
-def _encode_lenient(value: object) -> str:
-    """JSON of what may have foreign bytes in it, which are escaped then."""
     try:
-        return _encode(value).decode()
-    except UnicodeEncodeError:
-        return json.dumps(value)
+        encoded = _encode(message).decode()
+    except UnicodeEncodeError:  # ids of foreign bytes, which are escaped then
+        encoded = json.dumps(msgspec.to_builtins(message))
+    return f"{encoded[:-1]},{then}"
 
 
 def error_text(error: BaseException) -> str:
