@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ocrq import values
+from ocrq import cpus, values
 from ocrq.errors import SettingsError
 from ocrq.text import redact
 
@@ -108,7 +108,7 @@ class Settings:
         """`processes`, or the number of CPUs this process may use."""
         if self.processes is not None:
             return self.processes
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return cpus.usable()
 
 
 class SettingRow(NamedTuple):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -12,6 +11,7 @@ from pathlib import Path
 from .._version import __version__
 from ..broker import Broker
 from ..connection import client
+from ..cpus import usable
 from ..errors import UsageError
 from ..processor import plugins
 from ..queue import Queue
@@ -86,7 +86,7 @@ def run(settings: Settings, plan: Plan, *, say: Say, warn: Say) -> Report:
     started = time.monotonic()
     if is_bench(settings.namespace):
         raise UsageError(f"namespace {settings.namespace!r} is named as those of ocrq bench are, which it removes")
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cpus = usable()
     plan = replace(plan, processor=_processor(settings, plan)) if plan.files else plan
     broker = Broker(
         client(settings.redis_url or "", namespace=settings.namespace), settings, url=settings.redis_url or ""

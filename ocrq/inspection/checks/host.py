@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
+from ... import cpus
 from ...broker import Broker
 from ...connection import client, parse_url
 from ...errors import OcrqError
@@ -66,11 +67,11 @@ def _contradictions(settings: Settings) -> Iterator[Finding]:
             "a task that a foreign program is still at work on is put back, and runs twice",
             f"OCRQ_SALVAGE_SECONDS={settings.timeout_seconds:g}",
         )
-    if settings.process_count * settings.concurrency > 16 * (os.cpu_count() or 1):
+    if settings.process_count * settings.concurrency > 16 * cpus.usable():
         yield Finding(
             WARNING,
             "settings",
-            f"{settings.process_count} processes x {settings.concurrency} tasks on {os.cpu_count()} CPUs",
+            f"{settings.process_count} processes x {settings.concurrency} tasks on {cpus.usable()} CPU(s)",
             "OCR takes a CPU per task: more at a time makes each slower and memory scarce",
             "leave processes and concurrency unset",
         )
