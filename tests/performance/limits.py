@@ -29,7 +29,7 @@ LIMITS = {
         8.0, 9.0, "server commands per task, those inside the script included", "ocrq/lua/enqueue.lua, lib.lua"
     ),
     "commands of a task": Limit(
-        11.9, 13.2, "server commands from claim to completion", "ocrq/lua/claim.lua, ack.lua, lib.lua"
+        10.9, 12.0, "server commands from claim to completion", "ocrq/lua/claim.lua, ack.lua, lib.lua"
     ),
     "calls of a task": Limit(
         0.021, 0.1, "scripts called from outside, per task under load", "ocrq/worker/child.py, settler.py"
@@ -38,16 +38,16 @@ LIMITS = {
         0.011, 0.06, "requests per task under load", "ocrq/worker/child.py, settler.py, ocrq/link.py"
     ),
     "Python calls of a task": Limit(
-        48.7, 58.0, "Python functions per no-op task in the child's main thread", "ocrq/worker/child.py, executor.py"
+        47.7, 56.0, "Python functions per no-op task in the child's main thread", "ocrq/worker/child.py, executor.py"
     ),
     "Python calls of an async task": Limit(
-        44.0, 52.0, "Python functions per no-op async task, concurrency 10", "ocrq/worker/child.py, executor.py"
+        42.9, 50.0, "Python functions per no-op async task, concurrency 10", "ocrq/worker/child.py, executor.py"
     ),
     "Python calls of an enqueue": Limit(
-        48.0, 54.0, "Python functions per call of Queue.enqueue", "ocrq/queue.py, task.py, broker.py"
+        32.0, 36.0, "Python functions per call of Queue.enqueue", "ocrq/queue.py, task.py, broker.py"
     ),
     "Python calls of enqueue_many": Limit(
-        7.2, 8.0, "Python functions per task of Queue.enqueue_many", "ocrq/queue.py, task.py"
+        5.1, 5.7, "Python functions per task of Queue.enqueue_many", "ocrq/queue.py, task.py"
     ),
     "bytes of a waiting task": Limit(
         1.13, 1.2, "times the documented hash and its place in the list", "new_task_fields in ocrq/task.py, enqueue.lua"
