@@ -31,6 +31,11 @@ class Known:
     parked: int = 0  #: by which claim, 0: not parked
     ghost: bool = False  #: its hash was evicted
 
+    @property
+    def is_suspect(self) -> bool:
+        """Whether it is claimed alone: it has killed its process, or was there when a worker died the second time."""
+        return self.crashes > self.deaths or self.deaths > 1
+
 
 class Model:
     """What the server should hold, and the moves of tasks between its places."""
@@ -95,7 +100,7 @@ class Model:
         claimed: list[str] = []
         aside: list[tuple[str, str]] = []
         for task in [] if "queue:default" in self.paused else self.order():
-            suspect = self.tasks[task].crashes > 0
+            suspect = self.tasks[task].is_suspect
             if self.tasks[task].ghost:
                 aside.append((task, "no hash"))
             elif "processor:p" in self.paused:

@@ -67,7 +67,7 @@ class Machine(RuleBasedStateMachine, Model):
             self.enqueue(task, score, later=False, twice=False)
         self.claim(SLOTS[0], 2, twice=False)
         if late:  # a suspect that is not the first of its line
-            self.expire(self.held[SLOTS[0]][0], twice=False)
+            self.crashed(SLOTS[0], self.held[SLOTS[0]][:1], alone=True, twice=False)
             self.enqueue(IDS[-1], "8", later=False, twice=False)
             self.claim(SLOTS[1], 3, twice=False)
 
@@ -203,7 +203,7 @@ class Machine(RuleBasedStateMachine, Model):
         else:
             assert bool(told) == bool(claimed)
             assert set(told) | {task for task, _ in notes} <= set(self.order())
-        assert len(told) == 1 or not any(self.tasks[task].crashes for task in told), "a suspect runs alone"
+        assert len(told) == 1 or not any(self.tasks[task].is_suspect for task in told), "a suspect runs alone"
 
     def a_lease(self, data: st.DataObject) -> Held:
         """One that there was, more often one that is in force, or of a task that another process runs by now."""
