@@ -26,6 +26,8 @@ from ocrq import Queue
 from ocrq.calls import Claim, Done
 from ocrq.settings import load_settings
 
+from .servers import free_port
+
 T = TypeVar("T")
 _PATIENCE = 60.0
 _SLOT = "bench.1.1"
@@ -50,7 +52,7 @@ def main() -> None:
 @contextmanager
 def _counted(server: str, folder: Path) -> Iterator[tuple[int, Callable[[Callable[[], None]], int]]]:
     """A server under callgrind: its port, and a function that says how many instructions it needs for an action."""
-    port = 7419
+    port = free_port()
     output = folder / "callgrind"
     command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={output}", server, "--port", str(port)]
     command += ["--save", "", "--dir", str(folder), "--logfile", str(folder / "log"), "--hz", "1"]
@@ -58,7 +60,8 @@ def _counted(server: str, folder: Path) -> Iterator[tuple[int, Callable[[Callabl
     dumps = iter(range(1, 1000))
 
     def control(*words: str) -> None:
-        subprocess.run(["callgrind_control", *words, str(process.pid)], stdout=subprocess.DEVNULL, check=True)
+        command = ["callgrind_control", *words, str(process.pid)]
+        subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
 
     def count(action: Callable[[], None]) -> int:
         control("-z")

@@ -48,7 +48,7 @@ class Server:
     """One running server."""
 
     def __init__(self, program: str, folder: Path, cpus: Sequence[int]) -> None:
-        self.port = _free_port()
+        self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
         log = folder / "server.log"
         options = {"port": self.port, "bind": "127.0.0.1", "save": "", "appendonly": "no", "dir": folder}
@@ -87,7 +87,8 @@ class Server:
             return False
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """One that nobody listens on, a moment ago."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

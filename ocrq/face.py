@@ -90,8 +90,7 @@ class BlockingFace(Face, Blocking):
 
     def perform(self, steps: Steps[T]) -> T:
         """Carry out an operation."""
-        broker = self._brokers[0] if self._brokers else self.broker
-        return broker.perform(steps)
+        return self.broker.perform(steps)
 
     def close(self) -> None:
         """Close the connections; a `connection` of your own stays open. The next call connects again."""

@@ -5,7 +5,7 @@ One file per transition. Its header is read by machine::
     -- First line: what it does.
     -- KEYS leases held            declared keys; a name that `Keys` has is filled in, the others are the caller's
     -- RESTKEYS per lane: ...      any number of further keys
-    -- PREFIX data_prefix          what `Keys` has that is no whole key
+    -- PREFIX data_prefix          what else `Keys` has: beginnings of keys, and keys that must not ring
     -- ARGV slot nonce             the caller's arguments
     -- REST per task: ...          any number of further arguments
     -- RETURNS ...

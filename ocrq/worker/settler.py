@@ -107,7 +107,10 @@ class Settler:
 
     def is_quiet(self) -> bool:
         """After a claim of nothing: whether there is still nothing. From this look on the doorbell rings."""
-        return not self.link.rings or not self.link.exchange(self.transitions.peek(self._queues), arm=1)[0]
+        if not self.link.rings:
+            return True
+        waits: bool = self.link.exchange(self.transitions.peek(self._queues), arm=1)[0]
+        return not waits and self.link.connections <= self._audited  # the next claim audits a new connection
 
     def _claim_call(self, count: int) -> Call[Claim]:
         self._nonce += 1

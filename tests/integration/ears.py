@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ocrq.connection import client
 from ocrq.link import Link
@@ -12,6 +12,8 @@ from tests.lua.snapshot import SLOT, Rig
 if TYPE_CHECKING:
     from ocrq.calls import Call, Claim
     from ocrq.errors import OcrqError
+
+T = TypeVar("T")
 
 
 class Ears:
@@ -47,10 +49,16 @@ def rings_within(link: Link, seconds: float) -> bool:
 
 def armed(rig: Rig, link: Link, *queues: str) -> None:
     """The link found nothing, has no older ring, and listens."""
-    for _ in range(2):
-        assert link.exchange(rig.transitions.peek(queues or ("default",)), arm=1) == [False]
-        link.wait(0)
+    assert arm(link, rig.transitions.peek(queues or ("default",))) is False
     assert not link.wait(0)
+
+
+def arm(link: Link, call: Call[T]) -> T:
+    """Its keys ring from now on; rings for what was before are over. The reply."""
+    for _ in range(2):
+        (reply,) = link.exchange(call, arm=1)
+        link.wait(0)
+    return cast("T", reply)
 
 
 def url_of(rig: Rig) -> str:

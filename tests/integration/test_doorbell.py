@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.ears import Ears, armed, claim, rings_within, url_of
+from tests.integration.ears import Ears, arm, armed, claim, rings_within, url_of
 from tests.lua.snapshot import SLOT, Rig
 from tests.proxy import Proxy
 from tests.servers import eventually
@@ -40,9 +40,7 @@ def test_doorbell(rig: Rig, command: str, queue: str) -> None:
 def test_doorbell_of_the_schedule(rig: Rig) -> None:
     """A task that is scheduled for sooner than all others wakes who waits for the schedule."""
     with closing(Ears(url_of(rig), rig.keys.namespace)) as ears:
-        for _ in range(2):
-            ears.link.exchange(rig.transitions.promote(), arm=1)
-            ears.link.wait(0)
+        arm(ears.link, rig.transitions.promote())
         rig.enqueue("a", due="+5000")
         assert rings_within(ears.link, 4)
 
@@ -75,9 +73,7 @@ def test_nothing_else_rings(rig: Rig) -> None:
 def test_an_enqueue_does_not_wake_the_keeper(rig: Rig) -> None:
     """Who waits for the schedule sleeps on while tasks come and go that are due at once."""
     with closing(Ears(url_of(rig), rig.keys.namespace)) as ears:
-        for _ in range(2):
-            ears.link.exchange(rig.transitions.promote(), arm=1)
-            ears.link.wait(0)
+        arm(ears.link, rig.transitions.promote())
         rig.enqueue("a", processor="p")
         assert rig.order() == ["a"]
         assert not ears.link.wait(0.05)
