@@ -16,7 +16,7 @@ from .connection import guarded, translate
 from .operation import OnLoop, Steps
 from .replies import as_text
 from .settings import Settings
-from .steps import Batch, Command, Elsewhere, Hear, Hush, Invoke, Listen, Message, Ping, Sleep, Step
+from .steps import Batch, Command, Elsewhere, Enqueue, Hear, Hush, Invoke, Listen, Message, Ping, Sleep, Step
 
 if TYPE_CHECKING:
     from redis import asyncio as aio
@@ -34,6 +34,7 @@ class AsyncBroker(Connected, OnLoop):
         self._answers: dict[type[Any], Callable[[Any], Awaitable[Any]]] = {
             tuple: lambda command: self._send(self._command(command)),
             Call: self._run,
+            Enqueue: self._enqueue,
             Batch: self._together,
             Sleep: lambda step: asyncio.sleep(step.seconds),
             Invoke: self._invoke,
@@ -74,6 +75,9 @@ class AsyncBroker(Connected, OnLoop):
         except TROUBLES as error:
             raise translate(error, self.url) from error
         return answer if self._replies_are_text else as_text(answer)
+
+    async def _enqueue(self, step: Enqueue) -> bool:
+        return (await self._run(self.transitions.enqueue(step.queue, (step.task,))))[0]
 
     async def _command(self, command: Command) -> Any:
         return await self.client.execute_command(*command, **routed(self.client, self.keys, command))

@@ -13,13 +13,15 @@ from typing import Any, TypeVar
 import redis
 
 from .calls import Call, NewTask
+from .clients import Client
 from .connection import guarded, redact, translate
 from .errors import ServerUnreachable, TaskNotFound
-from .keys import Keys, checked_queue
+from .keys import DEFAULT_QUEUE, Keys, checked_queue
 from .operation import Blocking, Steps
+from .plain_enqueue import PlainEnqueue
 from .replies import as_text
 from .settings import Settings
-from .steps import PONG, Batch, Command, Elsewhere, Hear, Hush, Invoke, Listen, Message, Ping, Sleep, Step
+from .steps import PONG, Batch, Command, Elsewhere, Enqueue, Hear, Hush, Invoke, Listen, Message, Ping, Sleep, Step
 from .transitions import Place, Transitions
 
 T = TypeVar("T")
@@ -50,9 +52,12 @@ class Broker(Connected, Blocking):
 
     def __init__(self, client: redis.Redis, settings: Settings, *, url: str = "") -> None:
         super().__init__(client, settings, url=url)
+        # A connection of the caller's own may send twice, which only a script can tell; a cluster's knows no `transact`
+        self._plain = PlainEnqueue(client, settings, self.keys) if isinstance(client, Client) else None
         self._answers: dict[type[Any], Callable[[Any], Any]] = {
             tuple: lambda command: self.send(self._command, command),
             Call: self.run,
+            Enqueue: self._enqueue,
             Batch: self._together,
             Sleep: lambda step: time.sleep(step.seconds),
             Invoke: lambda step: step.function(*step.arguments),
@@ -146,6 +151,12 @@ class Broker(Connected, Blocking):
         """The cached result as JSON text, None when there is none (any more)."""
         text: str | None = self.send(self.client.get, self.keys.result(task_id))
         return text
+
+    def _enqueue(self, step: Enqueue) -> bool:
+        queue, task = step
+        if self._plain is None or not task.is_minted or task.due or queue != DEFAULT_QUEUE:
+            return self.enqueue(queue, (task,))[0]
+        return self.send(self._plain.put, task) or self.enqueue(queue, (task,))[0]
 
     def _command(self, command: Command) -> Any:
         return self.client.execute_command(*command, **routed(self.client, self.keys, command))

@@ -30,12 +30,13 @@ class Call(msgspec.Struct, Generic[T]):
 
 
 class NewTask(msgspec.Struct, gc=False):
-    """A task to be enqueued; `due` is "" (now), "+ms" from now, or unix ms."""
+    """A task to be enqueued; `due` is "" (now), "+ms" from now, or unix ms. `is_minted`: nobody has its id yet."""
 
     id: str
     score: str
     due: str
     fields: Sequence[str | bytes]
+    is_minted: bool = False
 
 
 class Claimed(NamedTuple):

@@ -1,4 +1,4 @@
-"""redis-py clients by the policy of `ocrq.connection`, which alone imports this module: it imports redis at its top.
+"""redis-py clients by the policy of `ocrq.connection`, which alone builds them. It imports redis at its top.
 
 Replies decode with `surrogateescape`, so a foreign id of any bytes comes back as text. redis-py hands such text to
 hiredis, which refuses lone surrogates; the packer here turns them into the bytes that they were.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import select
 from collections import deque
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import hiredis
 import redis
@@ -22,8 +22,12 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from ocrq.endpoint import Endpoint
 
+T = TypeVar("T")
+_MULTI, _EXEC = ("MULTI",), ("EXEC",)
 ANSWER_SECONDS = 5.0
 CONNECT_SECONDS = 3.0
 
@@ -104,12 +108,28 @@ class Client(redis.Redis):
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
         """Send one command, once, and return its reply."""
+        if args[0] == "EVALSHA":  # redis-py has nothing to make of its reply, and no options for it
+            return self._ask(_PACKER.pack(*args), _reply)
+        parse: Any = self.parse_response
+        return self._ask(_PACKER.pack(*args), lambda connection: parse(connection, args[0], **options))
+
+    def transact(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """Send commands as one transaction, once, and return their replies, errors among them.
+
+        Raises the refusal of a command that the server does not even queue; then nothing is done.
+        """
+        whole = (_MULTI, *commands, _EXEC)
+        try:
+            packed = [hiredis.pack_command(command) for command in whole]
+        except (UnicodeEncodeError, TypeError):
+            packed = [part for command in whole for part in _PACKER.pack(*command)]
+        return self._ask([b"".join(packed)], _replies, len(commands))
+
+    def _ask(self, packed: list[bytes], read: Callable[..., T], *told: Any) -> T:
         connection = self._take()
         try:
-            connection.send_packed_command(_PACKER.pack(*args), check_health=False)
-            if args[0] == "EVALSHA":  # redis-py has nothing to make of its reply, and no options for it
-                return connection.read_response()
-            return self.parse_response(connection, args[0], **options)  # type: ignore[no-untyped-call]  # redis-py is not
+            connection.send_packed_command(packed, check_health=False)
+            return read(connection, *told)
         except redis.ResponseError:
             raise
         except BaseException:  # a signal's, say: the answer may be yet to come, and nobody else must get it
@@ -129,6 +149,25 @@ class Client(redis.Redis):
         if not _is_at_rest(connection):
             connection.disconnect()
         return connection
+
+
+def _reply(connection: Any) -> Any:
+    return connection.read_response()
+
+
+def _replies(connection: Any, number: int) -> list[Any]:
+    """Those to the commands of a transaction, behind the server's word for each that it is queued."""
+    refused = None
+    read = connection._parser.read_response  # noqa: SLF001  # mostly they come as one: no need to look around for each
+    for _ in range(number + 1):
+        answer = read()
+        if isinstance(answer, redis.ResponseError):
+            refused = refused or answer
+    executed = read()
+    if refused or isinstance(executed, redis.ResponseError):
+        raise refused or executed
+    replies: list[Any] = executed
+    return replies
 
 
 def _is_at_rest(connection: Any) -> bool:

@@ -23,7 +23,7 @@ from .files import FileStore
 from .keys import DEFAULT_QUEUE, RESULT_CACHE_SECONDS, checked_queue
 from .operation import Steps, operation
 from .settings import Settings
-from .steps import Batch, Hear, Hush, Listen, Sleep
+from .steps import Batch, Enqueue, Hear, Hush, Listen, Sleep
 from .task import (
     CANCELLED,
     COMPLETED,
@@ -182,6 +182,8 @@ class Queues(Face, Generic[TaskT]):
             new, task = self._draft(due, trace, processor, **options)
             news.append(new)
             made.append(task)
+        if self.durability == "async" and len(news) == 1:
+            return [(yield Enqueue(self.name, news[0]))], ""
         call = self.transitions.enqueue(self.name, news)
         if self.durability == "async":
             return (yield call), ""
@@ -222,7 +224,7 @@ class Queues(Face, Generic[TaskT]):
                 fields["tracestate"] = trace[1]
         score = "" if priority is None or priority == LIST_PRIORITY else fields["priority"]
         new_id = str(uuid_utils.uuid7()) if task_id is None else checked_task_id(task_id)
-        new = NewTask(new_id, score, due, [text for pair in fields.items() for text in pair])
+        new = NewTask(new_id, score, due, [text for pair in fields.items() for text in pair], task_id is None)
         fields["status"] = SCHEDULED if due else PENDING  # the script writes this itself
         return new, self._task(new_id, fields, self._port)
 

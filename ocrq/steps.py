@@ -4,6 +4,7 @@ The brokers carry it out: `Broker.perform` blocking, `AsyncBroker.perform` on an
 
     tuple           one command: yield ("GET", key)
     Call            one transition (`ocrq.transitions`)
+    Enqueue         one new task, by its transition or by what has the same effect
     Batch           several commands in one round trip
     Sleep           a pause
     Invoke          a function of the user's, which may be async where the face is
@@ -18,7 +19,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from .calls import Call
+from .calls import Call, NewTask
 from .lua import Arg
 from .operation import Steps
 
@@ -33,6 +34,13 @@ class Message(NamedTuple):
 
 
 PONG = Message("", "")  #: what is heard when the server answers a Ping
+
+
+class Enqueue(NamedTuple):
+    """A task for a queue; its answer is whether it was created, or was there already."""
+
+    queue: str
+    task: NewTask
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,4 +112,4 @@ class Hush:
     subscription: Any
 
 
-Step = Command | Call[Any] | Batch | Sleep | Invoke | Elsewhere | Listen | Hear | Ping | Hush
+Step = Command | Call[Any] | Enqueue | Batch | Sleep | Invoke | Elsewhere | Listen | Hear | Ping | Hush

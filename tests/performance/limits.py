@@ -26,7 +26,7 @@ class Limit(NamedTuple):
 
 LIMITS = {
     "commands of an enqueue": Limit(
-        8.0, 9.0, "server commands per task, those inside the script included", "ocrq/lua/enqueue.lua, lib.lua"
+        6.0, 6.6, "server commands per task, MULTI and EXEC included", "ocrq/plain_enqueue.py"
     ),
     "commands of a task": Limit(
         10.9, 12.0, "server commands from claim to completion", "ocrq/lua/claim.lua, ack.lua, lib.lua"
@@ -44,7 +44,7 @@ LIMITS = {
         42.9, 50.0, "Python functions per no-op async task, concurrency 10", "ocrq/worker/child.py, executor.py"
     ),
     "Python calls of an enqueue": Limit(
-        32.0, 36.0, "Python functions per call of Queue.enqueue", "ocrq/queue.py, task.py, broker.py"
+        37.0, 41.0, "Python functions per call of Queue.enqueue", "ocrq/queue.py, task.py, broker.py, plain_enqueue.py"
     ),
     "Python calls of enqueue_many": Limit(
         5.1, 5.7, "Python functions per task of Queue.enqueue_many", "ocrq/queue.py, task.py"

@@ -116,7 +116,7 @@ def python_calls(work: Callable[[], object]) -> int:
 
 
 def test_commands_of_an_enqueue(rig: Rig) -> None:
-    """One call of enqueue is one script with so many commands."""
+    """One call of enqueue is one transaction with so many commands."""
     rig.queue.enqueue("nothing", file_id="f", user_id="u")
     before = rig.commands()
     for _ in range(100):
