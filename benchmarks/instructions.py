@@ -1,4 +1,4 @@
-"""What the scripts of a task's life cost the server, in instructions as valgrind counts them: the same on each run.
+"""What the steps of a task's life cost the server, in instructions as valgrind counts them: the same on each run.
 
     python -m benchmarks.instructions [--server redis-server] [--tasks N] [--batch N]
 
@@ -100,7 +100,7 @@ def _life(port: int, count: Callable[[Callable[[], None]], int], tasks: int, bat
             done = [Done(task.id, task.token, 12.0, '{"x":1}', _MESSAGE % task.id, "u1", ()) for task in one.tasks]
             broker.run(broker.transitions.ack(_SLOT, done))
 
-    enqueue()  # so that all scripts and tables are there
+    enqueue_many()  # so that all scripts and tables are there
     claim()
     ack()
     broker.client.flushdb()
