@@ -74,6 +74,7 @@ class Done(msgspec.Struct, gc=False):
     message: str
     user_id: str
     fields: Sequence[str]
+    had_error: bool = False  #: when it was claimed; its hash is to forget it
 
 
 class Failure(NamedTuple):

@@ -116,7 +116,8 @@ class Client(redis.Redis):
     def transact(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
         """Send commands as one transaction, once, and return their replies, errors among them.
 
-        Raises the refusal of a command that the server does not even queue; then nothing is done.
+        Raises the refusal of a command that the server does not even queue; then nothing is done. A ConnectionError
+        when it opens no transaction, and still carries out what comes then: that is in doubt, as after a lost reply.
         """
         whole = (_MULTI, *commands, _EXEC)
         try:
@@ -157,17 +158,19 @@ def _reply(connection: Any) -> Any:
 
 def _replies(connection: Any, number: int) -> list[Any]:
     """Those to the commands of a transaction, behind the server's word for each that it is queued."""
-    refused = None
     read = connection._parser.read_response  # noqa: SLF001  # mostly they come as one: no need to look around for each
-    for _ in range(number + 1):
+    opened = read()
+    refused = []
+    for _ in range(number):
         answer = read()
         if isinstance(answer, redis.ResponseError):
-            refused = refused or answer
-    executed = read()
-    if refused or isinstance(executed, redis.ResponseError):
-        raise refused or executed
-    replies: list[Any] = executed
-    return replies
+            refused.append(answer)
+    replies: Any = read()
+    if isinstance(opened, redis.ResponseError):
+        raise opened if len(refused) == number else redis.ConnectionError(f"parts done without a transaction: {opened}")
+    if isinstance(replies, redis.ResponseError):
+        raise refused[0] if refused else replies
+    return replies  # type: ignore[no-any-return]
 
 
 def _is_at_rest(connection: Any) -> bool:

@@ -56,10 +56,10 @@ class PlainEnqueue:
         """What time it is there, and whether there are transactions at all: access rules or a proxy may forbid them."""
         self._looked = now
         try:
-            told: list[Any] = self._client.transact((("TIME",),))
+            self._client.transact(())
+            told: Any = self._client.execute_command("TIME")
         except redis.ResponseError:
             self._is_possible = False
         else:
-            seconds, microseconds = told[0]
-            self._offset = int(seconds) + int(microseconds) / 1e6 - time.time()
+            self._offset = told[0] + told[1] / 1e6 - time.time()
             self._is_possible = True

@@ -100,8 +100,8 @@ class Transitions:
         """Complete tasks."""
         values: list[str | float] = []
         for task in done:
-            values += (task.id, task.token, task.duration_ms, task.result, task.message, task.user_id, len(task.fields))
-            values += task.fields
+            values += (task.id, task.token, task.duration_ms, task.result, task.message, task.user_id, task.had_error)
+            values += (len(task.fields), *task.fields)
         return self._call(
             "ack",
             _same,

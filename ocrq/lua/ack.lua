@@ -4,7 +4,7 @@
 -- PREFIX data_prefix result_prefix daily_prefix user_channel_prefix task_channel_prefix notifications
 -- ARGV unit result_seconds packed
 -- `packed` is a MessagePack array, per task: id, token, duration ms, result JSON ("" for none), message up to its
--- timestamp, user id, n, n texts
+-- timestamp, user id, whether its hash has an error, n, n texts
 -- RETURNS per task "done", "again" or "lost"
 local allowed = try('ZREM', leases, '') -- a write that is allowed when memory is out, so that those behind it are
 local known = try('HLEN', held)
@@ -18,18 +18,18 @@ local kept_until = string.format('%.0f', now + 1000 * TASK_SECONDS)
 local cached_until = string.format('%.0f', now + 1000 * result_seconds)
 local i = 1
 while values[i] do
-  local id, token, took, result, head, user_id, n = unpack(values, i, i + 6)
-  local first = i + 7
+  local id, token, took, result, head, user_id, had_error, n = unpack(values, i, i + 7)
+  local first = i + 8
   i = first + n
   local key, verdict = data_prefix .. id, 'lost'
-  local now_is = try('HMGET', key, 'deliveries', 'status', 'error') -- of another type: an error, and no array
+  local now_is = try('HMGET', key, 'deliveries', 'status') -- of another type: an error, and no array
   local is_ours = tonumber(now_is[1]) == token
   if is_ours and now_is[2] == 'completed' then
     verdict = 'again'
     call('HDEL', held, id) -- a server that went back in time gave one token to two, and the other was first
   elseif is_ours and now_is[2] == 'processing' then
     ids[#ids + 1] = id
-    if now_is[3] then call('HDEL', key, 'error', 'error_type') end
+    if had_error then call('HDEL', key, 'error', 'error_type') end
     call('HSET', key, 'status', 'completed', 'completed_at', time, 'result_bytes', digits(#result),
       unpack(values, first, i - 1))
     call('PEXPIREAT', key, kept_until)

@@ -56,7 +56,8 @@ def completed(task: Task, result: Any, duration: float, *, max_result_bytes: int
                         summary[name] = value
     user_id = task.user_id
     message = message_head(_Completed(task.id, user_id, COMPLETED, summary or msgspec.UNSET))
-    done = Done(task.id, task.token, round(duration * 1000, 3), encoded, message, user_id, fields)
+    duration_ms, had_error = round(duration * 1000, 3), "error" in task.fields
+    done = Done(task.id, task.token, duration_ms, encoded, message, user_id, fields, had_error)
     return Outcome(task, "completed", duration, done)
 
 

@@ -65,6 +65,10 @@ FAULTS: dict[str, Fault] = {
     "lost-enqueue": Fault(
         "C4 C5 C32", "no second task under one id", "lost or cut enqueue, repeated", network.lost_enqueue
     ),
+    "lost-plain-enqueue": Fault(
+        "C4 C5 C32", "there once as a whole, or not at all", "lost or cut enqueue without an id",
+        network.lost_plain_enqueue,
+    ),
     "doubt-is-typed": Fault(
         "C4", "the error says whether it may have happened", "lost reply to enqueue", network.unreachable_is_typed
     ),

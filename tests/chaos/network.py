@@ -6,8 +6,10 @@ import time
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
+import pytest
+
 from ocrq import lua
-from ocrq.errors import ServerError
+from ocrq.errors import ServerError, ServerUnreachable
 from tests.servers import eventually
 
 if TYPE_CHECKING:
@@ -62,6 +64,28 @@ def lost_enqueue(rig: Rig) -> int:
                 (proxy.lose_reply, proxy.lose_request)[round_ % 3](sha)
             rig.enqueue(1, bench=far, seconds=0)
         assert proxy.strikes == 12 * rig.size
+        rig.settle()
+        return proxy.strikes
+
+
+def lost_plain_enqueue(rig: Rig) -> int:
+    """C4, C5, C32: the same of tasks without ids of their own, not repeated: each is there once as a whole, or not."""
+    with rig.proxy() as (proxy, far):
+        rig.worker()
+        rig.note([far.queue.enqueue("work", seconds=0).id])
+        for round_ in range(12 * rig.size):
+            if round_ % 3 == 2:
+                proxy.cut_request(rig.random.randrange(1, 400), match=b"HSET")
+            else:
+                (proxy.lose_reply, proxy.lose_request)[round_ % 3](b"HSET")
+            with pytest.raises(ServerUnreachable) as caught:
+                far.queue.enqueue("work", seconds=0)
+            assert caught.value.maybe_done
+            rig.note([far.queue.enqueue("work", seconds=0).id])
+        assert proxy.strikes == 12 * rig.size
+        others = sorted(set(rig.state().hashes) - set(rig.accepted))
+        assert len(others) == 4 * rig.size, "a task whose reply was lost is there, and no other"
+        rig.note(others)
         rig.settle()
         return proxy.strikes
 

@@ -126,6 +126,22 @@ def test_no_transactions(private_server: ServerHandle) -> None:
     rig.client.close()
 
 
+def test_no_transactions_any_more(private_server: ServerHandle, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first task after MULTI was forbidden is in doubt, since its parts were carried out; then scripts do it."""
+    rig = Rig(private_server, "ocr")
+    queue = Queue(url=private_server.url, namespace="ocr")
+    queue.enqueue("p")
+    rig.client.execute_command("ACL", "SETUSER", "default", "-multi")
+    with pytest.raises(ServerUnreachable) as caught:
+        queue.enqueue("p")
+    assert caught.value.maybe_done
+    assert len(rig.waiting()) == rig.counter("total") == 2
+    monkeypatch.setattr("ocrq.plain_enqueue.LOOK_SECONDS", 0.0)
+    assert queue.enqueue("p").created
+    assert len(rig.waiting()) == rig.counter("total") == 3
+    rig.client.close()
+
+
 def test_no_memory(private_server: ServerHandle) -> None:
     """A server that is full refuses it as a whole."""
     rig = Rig(private_server, "ocr")

@@ -180,10 +180,17 @@ class Rig:
         return [str(verdict) for verdict in self.run(call)]
 
     def done(
-        self, task_id: str, token: int = 1, *, result: str = '{"text":"x"}', took: float = 20, user: str = ""
+        self,
+        task_id: str,
+        token: int = 1,
+        *,
+        result: str = '{"text":"x"}',
+        took: float = 20,
+        user: str = "",
+        had_error: bool = False,
     ) -> Done:
         head = message_head({"type": "task_completed", "task_id": task_id, "user_id": user, "status": "completed"})
-        return Done(task_id, token, took, result, head, user, ("confidence", "0.5"))
+        return Done(task_id, token, took, result, head, user, ("confidence", "0.5"), had_error)
 
     def nack(self, task_id: str, verdict: Any = "retry", token: int = 1, delay_ms: int = 60_000, user: str = "") -> str:
         head = message_head({"type": f"task_{verdict}", "task_id": task_id, "user_id": user, "status": "s"})

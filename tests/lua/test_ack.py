@@ -15,7 +15,7 @@ def test_done(rig: Rig) -> None:
     """Hash, result, counters, daily hash and lifetimes, and nothing else, in one step."""
     rig.running("a", user_id="u", error="earlier", error_type="ValueError")
     held = rig.client.hget(rig.keys.held(SLOT), "")
-    assert rig.ack("a", user="u", took=30) == ["done"]
+    assert rig.ack("a", user="u", took=30, had_error=True) == ["done"]
     fields = {
         "status": "completed",
         "processor": "p",

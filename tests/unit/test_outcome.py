@@ -64,6 +64,8 @@ def test_completed() -> None:
         "page_count": "2",
         "processing_time_ms": "10",
     }
+    assert not done.had_error
+    assert done_of(completed(task(error="earlier"), result, 1, max_result_bytes=1000)).had_error
 
 
 @pytest.mark.parametrize("result", [None, "text", [1, 2], {}, {"confidence": "high", "word_count": True}, 0, False])
