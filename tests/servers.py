@@ -17,6 +17,7 @@ from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import pytest
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
@@ -106,7 +107,8 @@ class ServerHandle(ABC):
 
     def config(self, **options: str) -> None:
         """CONFIG SET, `_` for `-`."""
-        self.client().config_set(*(word for name, value in options.items() for word in (name.replace("_", "-"), value)))
+        for name, value in options.items():  # one by one: before 7.0 a server takes no more
+            self.client().config_set(name.replace("_", "-"), value)
 
     def client(self, *, timeout: float = 10) -> redis.Redis:
         """A client that never re-sends a command; closed at the end of the test."""
@@ -121,6 +123,11 @@ class ServerHandle(ABC):
         """The server's own version (Valkey's, not the Redis version that it claims)."""
         info: dict[str, Any] = self.client().info("server")
         return str(info.get("valkey_version", info["redis_version"]))
+
+    def need(self, major: int, what: str) -> None:
+        """Skip the test on a server without it."""
+        if int(self.version.split(".")[0]) < major:
+            pytest.skip(f"{what} came with {major}.0, this is {self.kind} {self.version}")
 
     def close_clients(self) -> None:
         """Close every client handed out; over 1,024 open sockets break `select`, ours and that of libraries."""
@@ -169,7 +176,9 @@ class LocalServer(ServerHandle):
     def start(self, **options: str) -> None:
         self._options |= {name.replace("_", "-"): value for name, value in options.items()}
         own = {"port": str(self.port), "bind": "127.0.0.1", "dir": str(self.folder), "daemonize": "no"}
-        words = [word for name, value in (OPTIONS | self._options | own).items() for word in (f"--{name}", value)]
+        words = []
+        for name, value in (OPTIONS | self._options | own).items():  # "3600 1" are two words: before 7.0 they must be
+            words += [f"--{name}", *(value.split() or [""])]
         with (self.folder / "server.log").open("ab") as log:
             self._process = subprocess.Popen(
                 [self._binary, *words],

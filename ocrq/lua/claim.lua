@@ -301,7 +301,7 @@ local function take_listed(lane)
       if not elements then return end
       local ok, gone = pcall(take_all, elements, lane, nil)
       for i = #elements, ok and #gone + 1 or 1, -1 do call('RPUSH', lane.list, elements[i]) end
-      if not ok then error(gone) end
+      if not ok then error(gone, 0) end
       if #elements < wanted then return end
     end
   end

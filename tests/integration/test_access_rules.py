@@ -33,6 +33,7 @@ class Roles:
     """A server with the users of deploy/acl/, loaded as its README says, under any namespace."""
 
     def __init__(self, server: ServerHandle) -> None:
+        server.need(7, "rules for keys that are only read")
         self.server = server
         self.admin = server.client()
         for role in rights.ROLES:
@@ -252,6 +253,7 @@ def test_doctor_knows_the_roles(roles: Roles) -> None:
 @pytest.mark.every_server(local=True)
 def test_a_file_of_all_users(private_server: ServerHandle, tmp_path: Path) -> None:
     """The files together are an ACL file that a server loads at its start."""
+    private_server.need(7, "rules for keys that are only read")
     whole = "user default on nopass ~* &* +@all\n" + "".join(
         path.read_text("utf-8") for path in sorted(ACL.glob("*.acl"))
     )

@@ -256,6 +256,7 @@ def test_a_fork(server: ServerHandle) -> None:
 def test_cluster(private_server: ServerHandle) -> None:
     """A cluster works with a namespace in braces, foreign bytes included; without them it is refused by name."""
     assert isinstance(private_server, LocalServer)
+    private_server.need(7, "cluster-port")
     private_server.stop()
     private_server.start(cluster_enabled="yes", cluster_port=str(free_port()))  # its own default may be above 65535
     admin = private_server.client()

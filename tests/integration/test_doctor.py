@@ -239,6 +239,7 @@ def as_user(server_: ServerHandle, name: str, *rules: str) -> list[Finding]:
 @pytest.mark.every_server
 def test_rights(private_server: ServerHandle) -> None:
     """Rights for a part of a worker's steps are an error that names what is missing; all, or a whole role, are well."""
+    private_server.need(7, "ACL DRYRUN")
     [finding] = as_user(private_server, "all", "+@all", "~*", "&*")
     assert (finding.severity, finding.what) == ("ok", "user all may take every step")
     found = as_user(private_server, "mute", "+@all", "-publish", "~*", "&*")
@@ -254,6 +255,7 @@ def test_rights(private_server: ServerHandle) -> None:
 @pytest.mark.every_server
 def test_rights_that_cannot_be_asked_for(private_server: ServerHandle) -> None:
     """Without the right to ask nothing is tried: where the rules are is said."""
+    private_server.need(7, "ACL DRYRUN")
     [finding] = as_user(private_server, "reader", "+@read", "+@connection", "-@dangerous", "+info", "~*")
     assert (finding.severity, "user reader" in finding.what, "deploy/acl" in finding.mend) == ("info", True, True)
 

@@ -209,6 +209,7 @@ def test_durability(private_server: ServerHandle, face: Any) -> None:
 @pytest.mark.every_server(local=True)
 def test_cluster(private_server: ServerHandle, face: Any) -> None:
     """On a cluster all keys must be in the namespace's slot; anything else is refused as a whole."""
+    private_server.need(7, "cluster-port")
     private_server.stop()
     private_server.start(cluster_enabled="yes", cluster_port=str(free_port()))
     admin = private_server.client()

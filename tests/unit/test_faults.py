@@ -49,6 +49,17 @@ NO_PASSWORD_SET = (
         ("WRONGTYPE Operation against a key holding the wrong kind of value", ServerError, "another type", False),
         ("ERR unknown command 'HELLO', with args beginning with: '3'", ServerError, "RESP3", False),
         ("ERR max number of clients reached", ServerUnreachable, "maxclients", True),
+        ("@user_script: 9: -READONLY You can't write against a read only replica.", ServerError, "is a replica", True),
+        (
+            "ERR Error running script (call to f_0a1b): @user_script:9: @user_script: 9: -OOM command not allowed",
+            ServerError,
+            "maxmemory",
+            True,
+        ),
+        ("ERR ERR ACL failure in script: User x has no permissions", PermissionDenied, "extend the user's ACL", False),
+        ("ERR ACL failure in script: User x has no permissions", PermissionDenied, "extend the user's ACL", False),
+        ("@user_script: 9: The user executing the script can't run this", PermissionDenied, "extend the user's", False),
+        ("ERR Error running script (call to f_0a1b): @user_script:9: attempt to", ServerError, "refused a", False),
         ("ERR something else", ServerError, "refused a command: something else", False),
     ],
 )

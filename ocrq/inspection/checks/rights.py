@@ -14,15 +14,21 @@ from ...keys import Keys
 from ...steps import Batch, Command
 from .. import rights
 from ..findings import ERROR, INFO, Finding
+from . import versions
 from .base import Subject, fine
 
 _SUBJECT = re.compile(r"'([^']*)' (command|key|channel)")
+_DRYRUN_SINCE = (7, 0)
 _SHOWN = 4  #: reasons that are named
 
 
 def permitted(subject: Subject) -> Iterator[Finding]:
     """Each group of steps: all of it allowed, none of it wanted, or, which is what hurts, a part."""
     broker = subject.broker
+    product, number = versions.identify(subject.info)
+    if product == "Redis" and versions.numbers(number) < _DRYRUN_SINCE:
+        yield fine("rights", f"Redis {number} cannot be asked what a user may do (ACL DRYRUN came with 7.0)")
+        return
     user = _user(broker)
     try:
         arities = _arities(broker)
