@@ -48,12 +48,13 @@ class Claimed(NamedTuple):
 
 
 class Claim(NamedTuple):
-    """Server time (unix ms), whether more may be waiting, whether a task was met that is claimed alone.
+    """Server time (unix ms, and as hashes have it), whether more may be waiting, whether one was met that runs alone.
 
     How many claims until the next fair pick, what was claimed, and (element, what became of it) for all else.
     """
 
     now_ms: int
+    started_at: str
     more: bool
     alone: bool
     fair_after: int
@@ -61,7 +62,16 @@ class Claim(NamedTuple):
     notes: list[tuple[str, str]]
 
 
-read_claim = Unpacker(Claim).unpack
+_unpack_claim = Unpacker(Claim).unpack
+
+
+def read_claim(slot: str, reply: bytes) -> Claim:
+    """What a claim for this slot says; the script leaves out of the hashes what is the same in all."""
+    claim = _unpack_claim(reply)
+    for _, _, fields in claim.tasks:
+        fields.setdefault("worker_id", slot)
+        fields.setdefault("started_at", claim.started_at)
+    return claim
 
 
 class Done(msgspec.Struct, gc=False):

@@ -7,6 +7,7 @@ transition is spelled once. A `Call` may be sent again unchanged after a lost re
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any, Literal, TypeVar
 
 from .calls import (
@@ -74,7 +75,7 @@ class Transitions:
         settings = self._settings
         return self._call(
             "claim",
-            read_claim,
+            partial(read_claim, slot),
             is_binary=True,
             rest_keys=self._lanes(queues),
             rest=queues,

@@ -35,7 +35,7 @@ def test_one_task(rig: Rig) -> None:
     assert rig.snapshot() == {
         "task:data:a": ("hash", fields, False),
         "task:leases": ("zset", {"a": rig.near(rig.settings.lease_seconds)}, False),
-        f"worker:held:{SLOT}": ("hash", {"": "n", "a": "5:n:1"}, True),
+        f"worker:held:{SLOT}": ("hash", {"": "n", "a": "5:n:0001"}, True),
         "stats:tasks:pending": ("string", "0", False),
     }
 

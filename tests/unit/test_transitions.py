@@ -45,23 +45,31 @@ def test_enqueue() -> None:
 
 
 def test_claim() -> None:
-    """List and sorted set of each queue as keys, its name as argument; settings in the script's units."""
+    """List and sorted set of each queue as keys, its name as argument; settings in the script's units.
+
+    What the script leaves out of a hash, because it is the same for all, is there afterwards.
+    """
     call = MADE.claim(["default", "q"], slot="s", nonce="n", count=3, fair_after=2, default_processor="d")
     sent = arguments(call)
     assert sent["rest_keys"] == ["ns:task:queue", "ns:task:priority", "ns:task:queue:q", "ns:task:priority:q"]
     assert sent["rest"] == ["default", "q"]
     assert (sent["held"], sent["lease_ms"], sent["fairness"], sent["count"]) == ("ns:worker:held:s", 2500, 7, 3)
     assert sent["max_hash_bytes"] > SETTINGS.max_payload_bytes
-    tasks = [["a", 12, {"status": "processing", "x": "y"}]]
-    packed = msgspec.msgpack.encode([1000, True, False, 4, tasks, [["b", "no hash"]]])
+    known = {"worker_id": "t", "started_at": "0"}
+    tasks = [["a", 12, {"status": "processing", "x": "y"}], ["c", 1, known]]
+    packed = msgspec.msgpack.encode([1000, "1", True, False, 4, tasks, [["b", "no hash"]]])
     for reply in (packed, packed.decode("utf-8", "surrogateescape")):
         claim = call.read(reply)
         assert claim == (
             1000,
+            "1",
             True,
             False,
             4,
-            [Claimed("a", 12, {"status": "processing", "x": "y"})],
+            [
+                Claimed("a", 12, {"status": "processing", "x": "y", "worker_id": "s", "started_at": "1"}),
+                Claimed("c", 1, known),
+            ],
             [("b", "no hash")],
         )
     assert call.is_binary
