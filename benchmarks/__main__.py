@@ -97,7 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all that was measured")
     parser.add_argument(
         "--report",
-        type=Path,
+        type=_page,
         metavar="FILE",
         help=f"write the report, and charts beside it (default: {PAGE} after a whole run)",
     )
@@ -106,6 +106,13 @@ def _parser() -> argparse.ArgumentParser:
         "--venvs", type=Path, default=FOLDER / ".venvs", metavar="DIR", help="where peers are installed"
     )
     return parser
+
+
+def _page(text: str) -> Path:
+    path = Path(text)
+    if not path.suffix:  # the charts' folder has the same name without it
+        raise argparse.ArgumentTypeError(f"{text!r} has no ending; take one like {text}.md")
+    return path
 
 
 def _names(text: str) -> list[str]:
