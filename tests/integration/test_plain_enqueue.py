@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ocrq.connection import client
 from ocrq.errors import ServerError, ServerUnreachable
 from ocrq.queue import Queue
 from tests.lua.snapshot import Near, Rig
@@ -34,16 +33,18 @@ def scripts(rig: Rig) -> int:
 @pytest.mark.parametrize("priority", [None, 5, 8, 0.5])
 @pytest.mark.parametrize("unit", ["s", "ms"])
 def test_same_as_the_script(
-    server: ServerHandle, rig: Rig, queue: Queue, monkeypatch: pytest.MonkeyPatch, priority: float | None, unit: str
+    server: ServerHandle, rig: Rig, monkeypatch: pytest.MonkeyPatch, priority: float | None, unit: str
 ) -> None:
     """The same keys with the same contents, whichever way a task comes into being."""
     monkeypatch.setenv("OCRQ_TIME_UNIT", unit)
-    own = Queue(connection=client(server.url, namespace=rig.keys.namespace), namespace=rig.keys.namespace)
+    own = Queue(connection=server.client(), namespace=rig.keys.namespace)
     queue = Queue(url=server.url, namespace=rig.keys.namespace)
     seen = []
-    for door in (queue, own):
+    for door, by_script in ((queue, 0), (own, 1)):
+        before = scripts(rig)
         task = door.enqueue("p", priority=priority, **OPTIONS)
         assert task.created
+        assert scripts(rig) == before + by_script
         found = repr(rig.snapshot()).replace(task.id, "id")
         created_at = rig.fields(task.id)["created_at"]
         assert created_at == Near(rig.now)
