@@ -65,7 +65,7 @@ class Claim(NamedTuple):
 _unpack_claim = Unpacker(Claim).unpack
 
 
-def read_claim(slot: str, reply: bytes) -> Claim:
+def read_claim(slot: str, reply: bytes | str) -> Claim:
     """What a claim for this slot says; the script leaves out of the hashes what is the same in all."""
     claim = _unpack_claim(reply)
     for _, _, fields in claim.tasks:

@@ -55,7 +55,7 @@ _REPLIES = {
     "NOPROTO": _Reply(ServerError, "does not speak RESP3", "use Redis 6.2, Valkey 7.2 or newer"),
 }
 #: What stands in front of the reply to a command of a script: in Redis 6.2, and where a script passes an error on.
-_IN_SCRIPT = re.compile(r"(?:Error running script \(call to \w+\): )?(?:@user_script: ?\d+: )*-?(?:ERR )?")
+_IN_SCRIPT = re.compile(r"^(?:Error running script \(call to \w+\): )?(?:@user_script: ?\d+: )*-?(?:ERR )?")
 _UNKNOWN = _Reply(ServerError, "refused a command", "look at the server's own message")
 
 
@@ -156,14 +156,14 @@ def _code(error: BaseException) -> str:
     code = getattr(error, "status_code", None)
     if isinstance(code, str) and code != "ERR":
         return code
-    said = _IN_SCRIPT.sub("", str(error), count=1)  # at the beginning: it matches nothing as well
+    said = _IN_SCRIPT.sub("", str(error))
     if said.startswith(("AUTH <password> called", "invalid password", "Client sent AUTH")):
         return "WRONGPASS"
     if said.startswith(("The user executing the script can't", "ACL failure in script")):
         return "NOPERM"
     if said.startswith("unknown command") and "HELLO" in said:
         return "NOPROTO"
-    return said.partition(" ")[0].removeprefix("-") if _names(error) else ""
+    return said.partition(" ")[0] if _names(error) else ""
 
 
 def _certainly_not_sent(names: frozenset[str], said: str) -> bool:

@@ -48,7 +48,7 @@ class PlainEnqueue:
         replies = self._client.transact((("HSET", key, *first, *task.fields), place, *self._count))
         if isinstance(replies[1], Exception):  # a foreign value stands there, and transactions do not roll back
             counted = [command for command, reply in zip(self._count, replies[2:], strict=True) if type(reply) is int]
-            self._client.transact((("DEL", key), *(("DECR", counter) for _, counter in counted)))
+            self._client.transact((("DEL", key), *(("DECRBY", counter, 1) for _, counter in counted)))
             return False
         return True
 

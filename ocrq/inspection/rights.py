@@ -35,7 +35,7 @@ _CHANNELS = ("notifications", "channel_prefix", "user_channel_prefix", "task_cha
 _CALL = re.compile(r"\b(?:call|try|put)\('([A-Z]+)'(?:, '([A-Z]+)')?")
 _SUBCOMMANDS = ("ACL", "CLIENT", "MEMORY", "OBJECT", "SCRIPT")
 #: Plain commands that change what they name; all others are reads.
-_WRITES = frozenset("SET DEL UNLINK EXPIRE SADD SREM LPUSH INCR ZREM ZREMRANGEBYSCORE".split())
+_WRITES = frozenset("SET DEL UNLINK EXPIRE HSET SADD SREM LPUSH INCR DECRBY ZADD ZREM ZREMRANGEBYSCORE".split())
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +79,14 @@ GROUPS = {
             "MULTI",
             "EXEC",
             "DISCARD",
-            "LPUSH {list_prefix} x",  # a producer that speaks plain commands
+            "HSET {data_prefix}x f v",  # a plain enqueue; LPUSH also for producers that speak plain commands
+            "LPUSH {list_prefix} x",
+            "ZADD {priority_prefix} 1 x",
             "INCR {total}",
+            "INCR {pending}",
+            "DEL {data_prefix}x",  # and its undoing
+            "DECRBY {total} 1",
+            "DECRBY {pending} 1",
             *_LISTEN,
         ),
     ),

@@ -16,6 +16,7 @@ import pytest
 import redis
 
 import ocrq
+from ocrq.errors import ServerError
 from ocrq.inspection import rights
 from ocrq.inspection.checks import of_server
 from ocrq.keys import Keys
@@ -101,6 +102,20 @@ def test_producer_and_worker(roles: Roles, line: CommandLine, tmp_path: Path) ->
     assert ended.code in (0, 1), ended.err
     line.close()
     assert "NOPERM" not in (tmp_path / "worker.log").read_text()
+    assert roles.refused() == []
+
+
+def test_a_foreign_queue(roles: Roles) -> None:
+    """A producer takes back what it has written of a task for which there is no queue, and says why."""
+    with ocrq.Queue(url=roles.url("producer")) as queue:
+        assert queue.enqueue("x").created
+        roles.admin.delete("ocr:task:queue")
+        roles.admin.set("ocr:task:queue", "foreign")
+        before = sorted(roles.admin.scan_iter("ocr:*"))
+        with pytest.raises(ServerError, match="holds a string"):
+            queue.enqueue("x")
+    assert sorted(roles.admin.scan_iter("ocr:*")) == before
+    assert roles.admin.mget("ocr:stats:tasks:total", "ocr:stats:tasks:pending") == ["1", "1"]
     assert roles.refused() == []
 
 

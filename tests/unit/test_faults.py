@@ -26,12 +26,7 @@ NO_PASSWORD_SET = (
         ("NOAUTH Authentication required.", PermissionDenied, "asks for a password", False),
         ("NOAUTH HELLO must be called with the client already authenticated", PermissionDenied, "asks for", False),
         ("WRONGPASS invalid username-password pair", PermissionDenied, "refuses user name or password", False),
-        (
-            NO_PASSWORD_SET,
-            PermissionDenied,
-            "refuses user name or password",
-            False,
-        ),
+        (NO_PASSWORD_SET, PermissionDenied, "refuses user name or password", False),
         ("NOPERM User x has no permissions to run the 'set' command", PermissionDenied, "extend the user's ACL", False),
         ("DENIED Redis is running in protected mode", PermissionDenied, "protected mode", False),
         ("MISCONF Redis is configured to save RDB snapshots", ServerError, "cannot write to its disk", True),
