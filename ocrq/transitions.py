@@ -101,8 +101,10 @@ class Transitions:
         """Complete tasks."""
         values: list[str | float] = []
         for task in done:
-            values += (task.id, task.token, task.duration_ms, task.result, task.message, task.user_id, task.had_error)
-            values += (len(task.fields), *task.fields)
+            result, fields = task.result, task.fields
+            size = str(len(result) if result.isascii() else len(result.encode()))
+            values += (task.id, task.token, task.duration_ms, result, size, task.message, task.user_id, task.had_error)
+            values += (len(fields), *fields)
         return self._call(
             "ack",
             _same,

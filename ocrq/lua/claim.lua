@@ -11,7 +11,7 @@
 local halted = try('SMEMBERS', paused)
 if halted.err then return wrong_type(paused, 'set') or halted end
 for i = 1, #halted do halted[halted[i]] = true end
-local lanes, is_empty = {}, true
+local lanes, full, scores = {}, 0, 0
 for i = RESTKEYS, #KEYS, 2 do
   local listed, scored = try('LLEN', KEYS[i]), try('ZCARD', KEYS[i + 1]) -- numbers, or errors
   if type(listed) ~= 'number' or type(scored) ~= 'number' then
@@ -21,13 +21,15 @@ for i = RESTKEYS, #KEYS, 2 do
   if not halted['queue:' .. queue] then
     lanes[#lanes + 1] = { list = KEYS[i], zset = KEYS[i + 1], queue = queue, suffix = lane_suffix(queue),
       listed = listed, scored = scored }
-    is_empty = is_empty and listed + scored == 0
+    if listed + scored > 0 then full = full + 1 end
+    scores = scores + scored
   end
 end
 local now, time = clock(unit)
 local claimed, taken, alone, notes = {}, 0, false, {}
 count = math.min(tonumber(count), 1000) -- Lua passes at most 8,000 arguments to a command, and a reply has a bound
 fair_after, fairness, max_hash_bytes = tonumber(fair_after), tonumber(fairness), tonumber(max_hash_bytes)
+if full == 1 and scores == 0 then fairness = 0 end -- in a single list, the fair pick is the next one anyway
 
 -- In one text: each of many in a reply costs server and worker more than this does for all of them.
 local function told(more) return cmsgpack.pack({ now, time, more, alone, math.max(0, fair_after), claimed, notes }) end
@@ -42,7 +44,7 @@ if last_nonce == nonce then -- the reply to this very call was lost: say it agai
   return told(true)
 end
 local unusable = type(last_nonce) == 'table'
-if is_empty and not unusable then return told(false) end -- an idle worker asks for this much
+if full == 0 and not unusable then return told(false) end -- an idle worker asks for this much
 local allowed = try('ZREM', leases, '') -- a write that is allowed when memory is out, so that those behind it are
 local bad = (unusable or type(allowed) == 'table')
   and (wrong_type(held, 'hash') or wrong_type(leases, 'zset') or unusable and last_nonce or allowed)
@@ -51,6 +53,7 @@ if bad then return bad end
 local deadline = string.format('%.0f', now + tonumber(lease_ms))
 local looked_at, taken_out = 0, 0
 local mine, leased, held_args = {}, {}, { '', nonce }
+local are_usual = false -- whether all ids of the batch at hand look like ids
 local MANY = 32 -- arguments, two a lease
 local LONG = '-----------------------------------------------------------------' -- over the longest a listpack takes
 local foul -- the error reply when a key that is needed for an unusual element is not as it should be
@@ -199,11 +202,24 @@ local function padded(n)
   return string.char(48 + (n - hundreds) / 1000, 48 + (hundreds - tens) / 100, 48 + (tens - ones) / 10, 48 + ones)
 end
 
+-- Whether all of these look like ids: not empty, not too long, no JSON object, no control character. One look at all of
+-- them, which may say no where the pattern in `take` says yes: written as JSON, they are as long as before.
+local function look_usual(elements)
+  local length = 1
+  for i = 1, #elements do
+    local size = #elements[i]
+    if size == 0 or size > 512 then return false end
+    length = length + size + 3 -- two quotes and a comma
+  end
+  local json = cjson.encode(elements)
+  return #json == length and not string.find(json, '"{', 1, true)
+end
+
 -- Takes over an element of `lane`: claims it, or notes what became of it. True when it has to stay in line.
 local function take(element, lane, score, has_lease)
   looked_at = looked_at + 1
   local id, key = element, data_prefix .. element
-  local f = #id <= 512 and string.find(id, '^[^{%c]%C*$') and usual_hash(key)
+  local f = (are_usual or #id <= 512 and string.find(id, '^[^{%c]%C*$')) and usual_hash(key)
   local processor = f and f.processor or ''
   if has_lease or mine[id] or not f or f.status ~= 'pending' or processor == '' or halted[1] and halted['processor:' .. processor]
     or (f.queue or 'default') ~= lane.queue or score and score ~= f.priority or f.crashes or f.completed_at then
@@ -243,6 +259,7 @@ end
 -- that whatever breaks a script off, no task is nowhere.
 local function take_all(elements, lane, score)
   local gone, has_lease = {}, call('ZMSCORE', leases, unpack(elements))
+  are_usual = look_usual(elements)
   redis.setresp(3)
   for i = 1, #elements do
     if take(elements[i], lane, score, has_lease[i]) then break end

@@ -157,6 +157,17 @@ local function notify(head, time, id, user_id, all, user_prefix, task_prefix)
   try('PUBLISH', task_prefix .. id, message)
 end
 
+-- Whether anybody may hear what is published. That nobody does, only a server that is alone can tell: with no cluster
+-- around it and no replica (as long as it keeps a backlog, one may come back), where others would be listening.
+local function is_heard()
+  for section, silence in pairs({ stats = 'pubsub_channels:0\r\npubsub_patterns:0\r', cluster = 'cluster_enabled:0',
+    replication = 'repl_backlog_active:0' }) do
+    local info = try('INFO', section)
+    if type(info) ~= 'string' or not string.find(info, silence, 1, true) then return true end
+  end
+  return false
+end
+
 -- JSON with each byte that is no UTF-8 (a foreign id's) as the lone surrogate that stands for it, or strict readers fail.
 local function clean(json)
   local function escaped(bytes)

@@ -8,13 +8,15 @@ from typing import Any
 
 import pytest
 
+from ocrq import embedded
+from ocrq.connection import parse_url
 from ocrq.queue import Queue
 from tests.commandline import CommandLine
 from tests.faces import FACES, Doors
 from tests.loops import DOORS
 from tests.lua.snapshot import Rig
 from tests.proxy import Proxy
-from tests.servers import ServerHandle
+from tests.servers import LocalServer, ServerHandle, eventually
 
 
 @pytest.fixture
@@ -60,3 +62,24 @@ def proxy(server: ServerHandle) -> Iterator[Proxy]:
     """A way to the shared server that loses what it is told to."""
     with Proxy(server) as proxy:
         yield proxy
+
+
+@pytest.fixture
+def replica(private_server: ServerHandle, tmp_path: Path) -> Iterator[LocalServer]:
+    """A replica of the private server, in step with it."""
+    # beside a container, which has the embedded binary inside, a local process of that binary
+    binary = private_server._binary if isinstance(private_server, LocalServer) else str(embedded.binary())
+    port = parse_url(private_server.url).hosts[0][1]
+    folder = tmp_path / "replica"
+    folder.mkdir()
+    replica = LocalServer(private_server.kind, binary, folder)
+    try:
+        private_server.config(repl_diskless_sync_delay="0")
+        replica.start(replicaof=f"127.0.0.1 {port}")
+        watch: Any = private_server.client()
+        eventually(
+            lambda: watch.info("replication").get("slave0", {}).get("state") == "online", "the replica is in step"
+        )
+        yield replica
+    finally:
+        replica.dispose()

@@ -7,41 +7,19 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import ocrq
-from ocrq import embedded
-from ocrq.connection import parse_url
 from ocrq.settings import Settings
-from tests.servers import LocalServer, ServerHandle, eventually
+from tests.servers import ServerHandle, eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
+    from collections.abc import Callable
+
+    from tests.servers import LocalServer
 
 
 @pytest.fixture
 def queue_on(face: Any) -> Callable[[ServerHandle, Any], Any]:
     """Makes queues, of `ocrq` and then of `ocrq.aio`."""
     return lambda server, durability: face.Queue(settings=Settings(redis_url=server.url), durability=durability)
-
-
-@pytest.fixture
-def replica(private_server: ServerHandle, tmp_path: Path) -> Iterator[LocalServer]:
-    """A replica of the private server, in step with it."""
-    # beside a container, which has the embedded binary inside, a local process of that binary
-    binary = private_server._binary if isinstance(private_server, LocalServer) else str(embedded.binary())
-    port = parse_url(private_server.url).hosts[0][1]
-    folder = tmp_path / "replica"
-    folder.mkdir()
-    replica = LocalServer(private_server.kind, binary, folder)
-    try:
-        private_server.config(repl_diskless_sync_delay="0")
-        replica.start(replicaof=f"127.0.0.1 {port}")
-        watch: Any = private_server.client()
-        eventually(
-            lambda: watch.info("replication").get("slave0", {}).get("state") == "online", "the replica is in step"
-        )
-        yield replica
-    finally:
-        replica.dispose()
 
 
 @pytest.mark.every_server

@@ -104,6 +104,13 @@ def test_fairness_goes_on_across_claims(rig: Rig) -> None:
     assert second.fair_after == 19
 
 
+def test_fairness_between_lists(rig: Rig) -> None:
+    """Where nothing is urgent, the fair pick is for the queues that come later."""
+    rig.push("a", "b", "c", created_at="2000000000")
+    rig.push("old", queue="later", created_at="1000000000")
+    assert rig.order(9, "default", "later", fair_after=2) == ["a", "b", "old", "c"]
+
+
 def test_the_longest_waiting_of_all(server: ServerHandle, namespace: str, rig: Rig) -> None:
     """The fair pick looks at every level of every queue, whatever stands there; with fairness 1 each pick is fair."""
     always = Rig(server, namespace, fairness=1)

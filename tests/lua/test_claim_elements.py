@@ -92,6 +92,22 @@ def test_garbage_is_set_aside(rig: Rig, element: str, reason: str, score: float 
 
 
 @pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("", "not usable as a task id"),
+        ("a\nb", "not usable as a task id"),
+        ("a" * 513, "not usable as a task id"),
+        ("{a}", "element is no JSON object"),
+    ],
+)
+def test_a_hash_makes_no_id(rig: Rig, name: str, reason: str) -> None:
+    """What is no id stays none when there is a hash of that name, also among ids that are looked at together."""
+    rig.push("first", name, "last")
+    assert rig.order() == ["first", "last"]
+    assert rig.quarantined() == {name: reason}
+
+
+@pytest.mark.parametrize(
     "task_id", ["\udcff\udcfe", "caf\udce9 x", "*?[]{}", "日本", "a:b", "../x", "[1,2]", "b" * 512]
 )
 def test_any_other_id_runs(rig: Rig, task_id: str) -> None:

@@ -29,7 +29,10 @@ LIMITS = {
         6.0, 6.6, "server commands per task, MULTI and EXEC included", "ocrq/plain_enqueue.py"
     ),
     "commands of a task": Limit(
-        10.9, 12.0, "server commands from claim to completion", "ocrq/lua/claim.lua, ack.lua, lib.lua"
+        7.27, 8.0, "server commands from claim to completion", "ocrq/lua/claim.lua, ack.lua, lib.lua"
+    ),
+    "commands of a task that is heard of": Limit(
+        10.3, 11.3, "server commands from claim to completion, with a listener", "ocrq/lua/claim.lua, ack.lua, lib.lua"
     ),
     "calls of a task": Limit(
         0.021, 0.1, "scripts called from outside, per task under load", "ocrq/worker/child.py, settler.py"

@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,7 @@ TASKS = 2000
 WARM_UP = 300  #: the worker finds out how short they are
 IDLE_SECONDS = 10.0
 MODULE = "tests.performance.handlers"
-#: What these tests ask the server themselves; no script uses any of it.
+#: What these tests ask the server themselves; of scripts, only ack uses any of it: INFO, three times for many tasks.
 OURS = {"info", "getrange", "client|list", "client|setname", "client|setinfo", "hello", "memory|usage", "scan"}
 
 
@@ -124,9 +125,13 @@ def test_commands_of_an_enqueue(rig: Rig) -> None:
     check({"commands of an enqueue": _grown(before, rig.commands()) / 100})
 
 
-def test_a_task_under_load(rig: Rig) -> None:
-    """Commands, calls and round trips from claim to completion, many tasks waiting."""
-    with CountingProxy(rig.server) as proxy:
+@pytest.mark.parametrize("where", ["", " that is heard of"], ids=["unheard", "heard"])
+def test_a_task_under_load(rig: Rig, where: str) -> None:
+    """Commands, calls and round trips from claim to completion, many tasks waiting; somebody may be listening."""
+    with CountingProxy(rig.server) as proxy, closing(rig.client.pubsub()) as ears:
+        if where:
+            ears.psubscribe("nothing")
+            assert ears.get_message(timeout=5)["type"] == "psubscribe"
         worker = started(rig, url=proxy.url)
         rig.queue.broker.pause(queues=["default"])
         rig.queue.enqueue_many([("nothing", {"user_id": "u"})] * TASKS)
@@ -138,7 +143,7 @@ def test_a_task_under_load(rig: Rig) -> None:
         worker.stop()
     check(
         {
-            "commands of a task": _grown(before, after) / TASKS,
+            f"commands of a task{where}": _grown(before, after) / TASKS,
             "calls of a task": (after["evalsha"] - before["evalsha"]) / TASKS,
             "round trips of a task": requests / TASKS,
         }

@@ -79,7 +79,7 @@ def test_ack_and_nack() -> None:
     """What a worker sends arrives under the names that the scripts use."""
     done = Done("a", 1, 20, "{}", "{", "u", ("x", "y"))
     sent = arguments(MADE.ack("s", [done]))
-    assert msgspec.msgpack.decode(sent["packed"]) == ["a", 1, 20, "{}", "{", "u", False, 2, "x", "y"]
+    assert msgspec.msgpack.decode(sent["packed"]) == ["a", 1, 20, "{}", "2", "{", "u", False, 2, "x", "y"]
     failure = Failure("a", 1, "retry", 500, "e", "E", "entry", "head", "u")
     sent = arguments(MADE.nack("s", failure))
     assert {name: sent[name] for name in ("id", "token", "verdict", "delay_ms", "entry", "head", "failed_seconds")} == {
