@@ -114,6 +114,8 @@ class Cell:
         try:
             self.counts = Counts(self.folder)
             self.server = Server(server, self.folder, cpus)
+            if variant.is_heard:
+                self.server.listen()
         except BaseException:
             shutil.rmtree(self.folder, ignore_errors=True)
             raise

@@ -68,6 +68,11 @@ class Server:
         info: Any = self.client.info("everything")
         return Counters(info["total_commands_processed"], info.get("total_reads_processed", 0), info["used_memory"])
 
+    def listen(self) -> None:
+        """From now on there is a subscriber; of what nobody publishes, so that it costs nobody anything by itself."""
+        self._ears = self.client.pubsub()
+        self._ears.psubscribe("nobody")
+
     @property
     def pid(self) -> int:
         """Its process."""

@@ -29,6 +29,7 @@ class Variant:
     roles: str
     concurrency: int = 1
     is_async: bool = False
+    is_heard: bool = False  #: somebody has subscribed to something on the server
     env: Mapping[str, str] = field(default_factory=dict)
 
 

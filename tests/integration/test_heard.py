@@ -86,7 +86,7 @@ def test_who_waits_for_one(rig: Rig, private_server: ServerHandle) -> None:
 
 
 def test_at_a_replica(rig: Rig, private_server: ServerHandle, replica: LocalServer) -> None:
-    """What is said at the primary is heard at its replica; and a replica that has gone may come back and hear it then."""
+    """What is said at the primary is heard at its replica; one that has gone may come back and hear it then."""
     with listening(replica, rig.keys.notifications) as ears:
         assert complete(rig, private_server, *TASKS) == CHANNELS * len(TASKS)
         assert heard(ears) == list(TASKS)

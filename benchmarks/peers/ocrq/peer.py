@@ -31,6 +31,15 @@ SYSTEM = System(
         ),
         Variant("no result", "as shipped; the handler returns nothing", AT_LEAST_ONCE, _ocrq, "quick drain"),
         Variant(
+            "heard",
+            "as `ocrq`, with a subscriber on the server: each task's three messages are published",
+            AT_LEAST_ONCE,
+            _ocrq,
+            "drain",
+            is_heard=True,
+            env={"BENCH_RESULT": "1"},
+        ),
+        Variant(
             "async",
             "--concurrency 100, an async handler that returns a result",
             AT_LEAST_ONCE,
