@@ -9,6 +9,7 @@ import msgspec
 
 from .lua import Arg, Script
 from .replies import Unpacker
+from .task import PROCESSING
 
 T = TypeVar("T")
 Verdict = Literal["done", "again", "lost"]
@@ -68,14 +69,18 @@ _unpack_claim = Unpacker(Claim).unpack
 def read_claim(slot: str, reply: bytes | str) -> Claim:
     """What a claim for this slot says; the script leaves out of the hashes what is the same in all."""
     claim = _unpack_claim(reply)
+    same = {"status": PROCESSING, "worker_id": slot, "started_at": claim.started_at}
     for _, _, fields in claim.tasks:
-        fields.setdefault("worker_id", slot)
-        fields.setdefault("started_at", claim.started_at)
+        fields.update(same)
     return claim
 
 
-class Done(msgspec.Struct, gc=False):
-    """A completed task for ack. `message` is the notification's JSON up to the timestamp's value."""
+class Done(msgspec.Struct, gc=False, array_like=True):
+    """A completed task for ack, in the order in which the script has it.
+
+    `result` is JSON ("": none), `message` the notification's JSON up to the timestamp's value, `fields` are the names and
+    texts of further fields for the hash.
+    """
 
     id: str
     token: int

@@ -20,16 +20,20 @@ _HEADS |= {0xCC: ("number", 1), 0xCD: ("number", 2), 0xCE: ("number", 4), 0xCF: 
 _encode = msgspec.msgpack.Encoder().encode
 
 
-def packed(values: Sequence[str | float]) -> bytes:
-    """An array as MessagePack, as a script takes it where many single arguments would cost too much."""
+def packed(values: Sequence[Any]) -> bytes:
+    """Texts and numbers in arrays as MessagePack, as a script takes them where single arguments would cost too much."""
     try:
         return _encode(values)
     except UnicodeEncodeError:  # a foreign id, or so
-        return _encode([_raw(value) if isinstance(value, str) else value for value in values])
+        return _encode(_raw(msgspec.to_builtins(values)))
 
 
-def _raw(text: str) -> msgspec.Raw:
-    content = text.encode("utf-8", "surrogateescape")
+def _raw(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return [_raw(item) for item in value]
+    if not isinstance(value, str):
+        return value
+    content = value.encode("utf-8", "surrogateescape")
     return msgspec.Raw(b"\xdb" + len(content).to_bytes(4, "big") + content)
 
 

@@ -97,21 +97,15 @@ class Transitions:
         """Whether a claim from these queues may find anything."""
         return self._call("peek", bool, rest_keys=self._lanes(queues), rest=queues)
 
-    def ack(self, slot: str, done: Iterable[Done]) -> Call[list[Verdict]]:
+    def ack(self, slot: str, done: Sequence[Done]) -> Call[list[Verdict]]:
         """Complete tasks."""
-        values: list[str | float] = []
-        for task in done:
-            result, fields = task.result, task.fields
-            size = str(len(result) if result.isascii() else len(result.encode()))
-            values += (task.id, task.token, task.duration_ms, result, size, task.message, task.user_id, task.had_error)
-            values += (len(fields), *fields)
         return self._call(
             "ack",
-            _same,
+            partial(_verdicts, len(done)),
             held=self.keys.held(slot),
             unit=self._settings.time_unit,
             result_seconds=RESULT_CACHE_SECONDS,
-            packed=packed(values),
+            packed=packed(done),
         )
 
     def nack(self, slot: str, failure: Failure) -> Call[Verdict]:
@@ -253,6 +247,14 @@ def _ms(seconds: float) -> int:
 
 def _same(reply: Any) -> Any:
     return reply
+
+
+def _verdicts(count: int, reply: list[Any]) -> list[Verdict]:
+    """One for each task, where the reply names those that are not done: place from 1, verdict, and so on."""
+    verdicts: list[Verdict] = ["done"] * count
+    for place, verdict in zip(reply[::2], reply[1::2], strict=True):
+        verdicts[place - 1] = verdict
+    return verdicts
 
 
 def _reversed(reply: Any) -> Any:

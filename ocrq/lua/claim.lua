@@ -7,7 +7,8 @@
 -- ARGV slot nonce count lease_ms fair_after fairness default_processor max_hash_bytes max_deaths grace_ms unit
 -- REST per lane: queue name
 -- RETURNS MessagePack, {server ms, the same as hashes have it, whether there may be more, whether a task was met that is
--- claimed alone, claims until the next fair one, per task {id, token, hash, perhaps without worker_id and started_at}, notes}
+-- claimed alone, claims until the next fair one, per task {id, token, hash, in which status, worker_id and started_at may
+-- be missing or old}, notes}
 local halted = try('SMEMBERS', paused)
 if halted.err then return wrong_type(paused, 'set') or halted end
 for i = 1, #halted do halted[halted[i]] = true end
@@ -38,7 +39,9 @@ local last_nonce = try('HGET', held, '')
 if last_nonce == nonce then -- the reply to this very call was lost: say it again
   for _, its in ipairs(holdings(held)) do
     if its.nonce == nonce then
-      claimed[#claimed + 1] = { its.id, tonumber(its.token), fields_of(call('HGETALL', data_prefix .. its.id)) }
+      local f = fields_of(call('HGETALL', data_prefix .. its.id))
+      time = f.started_at or time
+      claimed[#claimed + 1] = { its.id, tonumber(its.token), f }
     end
   end
   return told(true)
@@ -233,9 +236,7 @@ local function take(element, lane, score, has_lease)
   end
   if f.deliveries ~= '0' then call('PERSIST', key) end -- it may have a lifetime, unless enqueue has just made it
   local token, attempts = after(f.deliveries), after(f.attempts)
-  f.status, f.attempts, f.deliveries = 'processing', attempts, token
-  if f.worker_id then f.worker_id = slot end -- else the worker adds these two: a larger table would cost more than both
-  if f.started_at then f.started_at = time end
+  f.status, f.attempts, f.deliveries = nil, attempts, token -- the worker knows what it is told of all
   call('HSET', key, 'status', 'processing', 'worker_id', slot, 'started_at', time, 'attempts', attempts,
     'deliveries', token)
   taken = taken + 1

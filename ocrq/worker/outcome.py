@@ -42,21 +42,22 @@ class Outcome(msgspec.Struct):
 
 def completed(task: Task, result: Any, duration: float, *, max_result_bytes: int) -> Outcome:
     """The handler returned. Raises InvalidResult when what it returned cannot be kept."""
-    encoded = ""
-    fields: list[str] = []
+    encoded, size = "", 0
+    figures: list[str] = []
     summary: dict[str, float] = {}
     if result is not None:
-        encoded = _encode_result(result, max_result_bytes)
+        encoded, size = _encode_result(result, max_result_bytes)
         if type(result) is dict or isinstance(result, Mapping):
             for name in _FIGURES:
                 value = result.get(name)
                 if type(value) is int or (type(value) is float and math.isfinite(value)):
-                    fields += (name, repr(value))
+                    figures += (name, repr(value))
                     if name in _NOTIFIED:
                         summary[name] = value
     user_id = task.user_id
     message = message_head(_Completed(task.id, user_id, COMPLETED, summary or msgspec.UNSET))
     duration_ms, had_error = round(duration * 1000, 3), "error" in task.fields
+    fields = ["result_bytes", str(size), *figures]
     done = Done(task.id, task.token, duration_ms, encoded, message, user_id, fields, had_error)
     return Outcome(task, "completed", duration, done)
 
@@ -126,7 +127,7 @@ def error_text(error: BaseException) -> str:
     return text[:_MAX_ERROR].encode("utf-8", "replace").decode()
 
 
-def _encode_result(result: Any, max_bytes: int) -> str:
+def _encode_result(result: Any, max_bytes: int) -> tuple[str, int]:
     try:
         encoded = _encode(result)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
@@ -138,4 +139,4 @@ def _encode_result(result: Any, max_bytes: int) -> str:
             f"the result has {len(encoded):,} bytes, over max_result_bytes ({max_bytes:,}); "
             "store it as a file and return its file_id"
         )
-    return encoded.decode()
+    return encoded.decode(), len(encoded)

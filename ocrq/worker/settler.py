@@ -238,16 +238,16 @@ class Settler:
 
     def _note(self, outcomes: list[Outcome], verdicts: list[str]) -> None:
         """What the server has made of these."""
-        says = _log.isEnabledFor(logging.INFO)
+        ids = [outcome.task.id for outcome in outcomes]
+        self._mine.difference_update(ids)
+        self._lost.difference_update(ids)
+        if self._progress:
+            for task_id in ids:
+                self._progress.pop(task_id, None)
+        tells_all = self.is_traced or _log.isEnabledFor(logging.INFO)
         with logs.together():
             for outcome, verdict in zip(outcomes, verdicts, strict=True):
-                task_id = outcome.task.id
-                self._mine.discard(task_id)
-                if self._progress:
-                    self._progress.pop(task_id, None)
-                if self._lost:
-                    self._lost.discard(task_id)
-                if verdict == "lost" or self.is_traced or outcome.error is not None or says:
+                if tells_all or verdict == "lost" or outcome.error is not None:
                     self._tell(outcome, verdict)
 
     def _tell(self, outcome: Outcome, verdict: str) -> None:

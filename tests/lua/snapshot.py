@@ -190,7 +190,8 @@ class Rig:
         had_error: bool = False,
     ) -> Done:
         head = message_head({"type": "task_completed", "task_id": task_id, "user_id": user, "status": "completed"})
-        return Done(task_id, token, took, result, head, user, ("confidence", "0.5"), had_error)
+        fields = ("result_bytes", str(len(result)), "confidence", "0.5")
+        return Done(task_id, token, took, result, head, user, fields, had_error)
 
     def nack(self, task_id: str, verdict: Any = "retry", token: int = 1, delay_ms: int = 60_000, user: str = "") -> str:
         head = message_head({"type": f"task_{verdict}", "task_id": task_id, "user_id": user, "status": "s"})

@@ -59,6 +59,7 @@ def test_completed() -> None:
     }
     flat = list(done.fields)
     assert dict(zip(flat[::2], flat[1::2], strict=True)) == {
+        "result_bytes": str(len(done.result.encode())),
         "confidence": "0.95",
         "word_count": "245",
         "page_count": "2",
@@ -73,7 +74,8 @@ def test_completed_without_summary(result: Any) -> None:
     """Any JSON may be returned; what is no number makes no summary."""
     done = done_of(completed(task(), result, 0.0, max_result_bytes=1000))
     assert done.result == ("" if result is None else msgspec.json.encode(result).decode())
-    assert (list(done.fields), "result" in whole(done.message)) == ([], False)
+    assert list(done.fields) == ["result_bytes", str(len(done.result))]
+    assert "result" not in whole(done.message)
 
 
 @pytest.mark.parametrize("result", [object(), {"a": object()}, {"a": "\ud800"}, "x" * 1001, {1: {2: lambda: 0}}])

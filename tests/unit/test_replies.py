@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ocrq.calls import Done
 from ocrq.replies import Unpacker, as_text
 from ocrq.replies import packed as sent
 
@@ -74,11 +75,18 @@ def test_what_is_none(raw: bytes) -> None:
 
 @given(st.lists(st.one_of(BYTES.map(text), st.integers(0, 2**53), st.booleans()), max_size=20))
 def test_what_is_sent(values: list[str | int | bool]) -> None:
-    """An array for a script: each text as the bytes that it stands for, as short as the server can read it."""
-    raw = sent(values)
-    assert Unpacker(list[str | int | bool]).unpack(raw) == values
+    """Arrays for a script: each text as the bytes that it stands for, as short as the server can read it."""
+    rows = [[values, 0], [(), 1]]
+    raw = sent(rows)
+    assert Unpacker(list[tuple[list[str | int | bool], int]]).unpack(raw) == [(values, 0), ([], 1)]
     if all(not isinstance(value, str) or value.isprintable() for value in values):
-        assert raw == msgspec.msgpack.encode(values)
+        assert raw == msgspec.msgpack.encode(rows)
+
+
+def test_a_struct_is_an_array() -> None:
+    """Its members in their order, whatever bytes they are of."""
+    done = Done("\udcff", 1, 2, "", "{", "u", ("x", "\udcfe"))
+    assert Unpacker(list[list[Any]]).unpack(sent([done])) == [["\udcff", 1, 2, "", "{", "u", ["x", "\udcfe"], False]]
 
 
 def test_as_text() -> None:

@@ -47,7 +47,7 @@ def test_enqueue() -> None:
 def test_claim() -> None:
     """List and sorted set of each queue as keys, its name as argument; settings in the script's units.
 
-    What the script leaves out of a hash, because it is the same for all, is there afterwards.
+    What the script leaves out of a hash or as it was, because it is the same for all, is as it should be afterwards.
     """
     call = MADE.claim(["default", "q"], slot="s", nonce="n", count=3, fair_after=2, default_processor="d")
     sent = arguments(call)
@@ -55,8 +55,8 @@ def test_claim() -> None:
     assert sent["rest"] == ["default", "q"]
     assert (sent["held"], sent["lease_ms"], sent["fairness"], sent["count"]) == ("ns:worker:held:s", 2500, 7, 3)
     assert sent["max_hash_bytes"] > SETTINGS.max_payload_bytes
-    known = {"worker_id": "t", "started_at": "0"}
-    tasks = [["a", 12, {"status": "processing", "x": "y"}], ["c", 1, known]]
+    old = {"status": "pending", "worker_id": "t", "started_at": "0"}
+    tasks = [["a", 12, {"x": "y"}], ["c", 1, old]]
     packed = msgspec.msgpack.encode([1000, "1", True, False, 4, tasks, [["b", "no hash"]]])
     for reply in (packed, packed.decode("utf-8", "surrogateescape")):
         claim = call.read(reply)
@@ -68,7 +68,7 @@ def test_claim() -> None:
             4,
             [
                 Claimed("a", 12, {"status": "processing", "x": "y", "worker_id": "s", "started_at": "1"}),
-                Claimed("c", 1, known),
+                Claimed("c", 1, {"status": "processing", "worker_id": "s", "started_at": "1"}),
             ],
             [("b", "no hash")],
         )
@@ -79,7 +79,7 @@ def test_ack_and_nack() -> None:
     """What a worker sends arrives under the names that the scripts use."""
     done = Done("a", 1, 20, "{}", "{", "u", ("x", "y"))
     sent = arguments(MADE.ack("s", [done]))
-    assert msgspec.msgpack.decode(sent["packed"]) == ["a", 1, 20, "{}", "2", "{", "u", False, 2, "x", "y"]
+    assert msgspec.msgpack.decode(sent["packed"]) == [["a", 1, 20, "{}", "{", "u", ["x", "y"], False]]
     failure = Failure("a", 1, "retry", 500, "e", "E", "entry", "head", "u")
     sent = arguments(MADE.nack("s", failure))
     assert {name: sent[name] for name in ("id", "token", "verdict", "delay_ms", "entry", "head", "failed_seconds")} == {
@@ -91,6 +91,13 @@ def test_ack_and_nack() -> None:
         "head": "head",
         "failed_seconds": 2 * 86400,
     }
+
+
+def test_verdicts() -> None:
+    """The reply names those alone that are not done."""
+    call = MADE.ack("s", [Done(task_id, 1, 20, "", "{", "", ()) for task_id in "abcd"])
+    assert call.read([]) == ["done"] * 4
+    assert call.read([2, "lost", 4, "again"]) == ["done", "lost", "done", "again"]
 
 
 def test_release_keeps_the_order() -> None:
