@@ -47,7 +47,7 @@ def test_enqueue() -> None:
 def test_claim() -> None:
     """List and sorted set of each queue as keys, its name as argument; settings in the script's units.
 
-    What the script leaves out of a hash or as it was, because it is the same for all, is as it should be afterwards.
+    What the script leaves out of a hash or as it was, because it is the same for all, is right afterwards.
     """
     call = MADE.claim(["default", "q"], slot="s", nonce="n", count=3, fair_after=2, default_processor="d")
     sent = arguments(call)
