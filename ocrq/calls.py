@@ -78,7 +78,7 @@ def read_claim(slot: str, reply: bytes | str) -> Claim:
 class Done(msgspec.Struct, gc=False, array_like=True):
     """A completed task for ack, in the order in which the script has it.
 
-    `result` is JSON ("": none), `message` the notification's JSON up to the timestamp's value, `fields` are the names and
+    `result` is JSON ("": none), `message` the notification's JSON up to the timestamp's value, `fields` are names and
     texts of further fields for the hash.
     """
 
