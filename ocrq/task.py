@@ -187,10 +187,12 @@ class TaskRecord:
     def payload(self) -> dict[str, Any]:
         """What the producer sent along: our `payload` object, and a foreign producer's extra fields as text."""
         if self._payload is None:
-            extra: dict[str, Any] = {name: text for name, text in self.fields.items() if name not in FIELDS}
-            text = self.fields.get("payload", "")
-            ours = read_object(text)
-            extra.update(ours if ours or text in ("", "{}") else {"payload": text})  # a foreign field of that name
+            extra: dict[str, Any] = {}
+            if not FIELDS.issuperset(self.fields):
+                extra = {name: text for name, text in self.fields.items() if name not in FIELDS}
+            if text := self.fields.get("payload"):
+                ours = read_object(text)
+                extra.update(ours if ours or text == "{}" else {"payload": text})  # a foreign field of that name
             self._payload = extra
         return self._payload
 

@@ -56,9 +56,8 @@ def completed(task: Task, result: Any, duration: float, *, max_result_bytes: int
                         summary[name] = value
     user_id = task.user_id
     message = message_head(_Completed(task.id, user_id, COMPLETED, summary or msgspec.UNSET))
-    duration_ms, had_error = round(duration * 1000, 3), "error" in task.fields
     fields = ["result_bytes", str(size), *figures]
-    done = Done(task.id, task.token, duration_ms, encoded, message, user_id, fields, had_error)
+    done = Done(task.id, task.token, duration * 1000, encoded, message, user_id, fields, "error" in task.fields)
     return Outcome(task, "completed", duration, done)
 
 
