@@ -19,16 +19,20 @@ Measure = Callable[[Bench, System, Variant], Numbers]
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """One question: what is run for it, for which variants, and in how many of the rounds."""
+    """One question: what is run for it, for which variants, and in how many of the rounds.
+
+    `repeats`: how often in a row ocrq and the yardsticks come in each, since the ratio of two short cells swings.
+    """
 
     measure: Measure
     role: str
     rounds: int = 99
     quick: bool = True
+    repeats: int = 1
 
 
 WORKLOADS: dict[str, Workload] = {
-    "drain": Workload(workloads.drain, "drain"),
+    "drain": Workload(workloads.drain, "drain", repeats=3),
     "two": Workload(workloads.two, "two"),
     "alone": Workload(partial(workloads.two, processes=1), "alone"),
     "bulk": Workload(workloads.bulk, "bulk"),
@@ -76,7 +80,10 @@ def takes_part(system: System, workload: str, *, quick: bool) -> list[Variant]:
 def run(
     bench: Bench, systems: Sequence[System], names: Sequence[str], *, rounds: int, quick: bool, unusable: dict[str, str]
 ) -> Iterator[Result]:
-    """All cells, interleaved: within a round each system comes once per workload, and each round begins elsewhere."""
+    """All cells, interleaved: within a round each system comes once per workload, and each round begins elsewhere.
+
+    What a workload repeats counts as further rounds, in which there are no peers.
+    """
     for number in range(rounds):
         for name in names:
             workload = WORKLOADS[name]
@@ -86,6 +93,11 @@ def run(
             start = number * len(cells) // max(1, rounds)
             for system, variant in cells[start:] + cells[:start]:
                 yield _one(bench, number, name, system, variant, unusable.get(system.name, ""))
+            for repeat in range(1, 1 if quick else workload.repeats):
+                for system, variant in cells:
+                    if system.is_ours:
+                        further, error = number + repeat * rounds, unusable.get(system.name, "")
+                        yield _one(bench, further, name, system, variant, error)
 
 
 def _one(bench: Bench, number: int, name: str, system: System, variant: Variant, error: str) -> Result:

@@ -43,12 +43,17 @@ class System:
     bulk: str = ""  #: its bulk call; "" when it has none
     help: Command = field(default_factory=list)
     keeps_record: bool = False  #: of each task, to be looked up by its id
-    is_ours: bool = False  #: ocrq and the yardsticks, which run in the environment of the harness
+    is_ours: bool = False  #: ocrq, and the yardsticks, which run in its environment
 
     @property
     def folder(self) -> Path:
-        """Where its app and its requirements are."""
+        """Where its app is."""
         return FOLDER / "peers" / self.name
+
+    @property
+    def environment(self) -> str:
+        """The name of its environment, and of the folder with its requirements."""
+        return "ocrq" if self.is_ours else self.name
 
     def with_role(self, role: str) -> list[Variant]:
         """The variants that take part in a workload."""
@@ -64,31 +69,34 @@ def load(names: Sequence[str]) -> list[System]:
 
 
 class Environments:
-    """The virtual environments of the peers, made when they are missing or their requirements have changed."""
+    """The virtual environments, made when they are missing or what is wanted has changed.
+
+    ocrq has one of its own too: the harness's has tools for development, which redis-py imports when it finds them.
+    """
 
     def __init__(self, cache: Path) -> None:
         self._cache = cache
 
     def bin(self, system: System) -> Path:
         """The folder with the system's python and commands."""
-        return Path(sys.executable).parent if system.is_ours else self._cache / system.name / "bin"
+        return self._cache / system.environment / "bin"
 
     def prepare(self, system: System) -> None:
         """Install what the system needs. Raises RuntimeError with pip's last words."""
+        requirements = FOLDER / "peers" / system.environment / "requirements.txt"
+        wanted = requirements.read_text(encoding="utf-8")
         if system.is_ours:
-            return
-        wanted = (system.folder / "requirements.txt").read_text(encoding="utf-8")
-        stamp = self._cache / system.name / "requirements.txt"
+            wanted += (FOLDER.parent / "pyproject.toml").read_text(encoding="utf-8")
+        stamp = self._cache / system.environment / "requirements.txt"
         if stamp.is_file() and stamp.read_text(encoding="utf-8") == wanted:
             return
-        print(f"installing {system.name} into {stamp.parent}", file=sys.stderr)
+        print(f"installing {system.environment} into {stamp.parent}", file=sys.stderr)
         python = str(self.bin(system) / "python")
-        requirements = str(system.folder / "requirements.txt")
         for words in (
             [sys.executable, "-m", "venv", "--clear", str(stamp.parent)],
-            [python, "-m", "pip", "--disable-pip-version-check", "install", "-q", "-r", requirements],
+            [python, "-m", "pip", "--disable-pip-version-check", "install", "-q", "-r", str(requirements)],
         ):
-            done = subprocess.run(words, capture_output=True, text=True, timeout=600, check=False)
+            done = subprocess.run(words, cwd=FOLDER.parent, capture_output=True, text=True, timeout=600, check=False)
             if done.returncode:
                 raise RuntimeError(f"cannot be installed: {' '.join(done.stderr.split())[-300:]}")
         stamp.write_text(wanted, encoding="utf-8")

@@ -20,12 +20,14 @@ METHOD = """
 
 - **A cell** is one variant of one system for one workload: a server of its own, started empty; a producer; workers.
   Everything ends with it. In each round every system has its turn in every workload, and each round begins with
-  another; numbers are medians of the rounds with the smallest and largest, ratios are taken within a round.
+  another; numbers are medians of the rounds with the smallest and largest, ratios are taken within a round. The drains
+  of ocrq and the yardsticks come three times in a row in each, as three rounds: the ratio of two short cells swings.
 - **One CPU** means that server, producer and worker are pinned to it, and the harness to the others; that is what
   repeats. On several CPUs a single connection that goes back and forth swings by a factor of two on virtual machines.
-- **Settings** are each peer's best that its documentation names, tried before; the table above has them. Where
-  a peer can run tasks again after a crash, that is how it is measured, and a faster way that loses them stands beside
-  it. Peers with async handlers get them, and uvloop. A ratio to *the fastest peer* takes all variants, † included.
+- **Settings** are each peer's best that its documentation names, tried before; the table above has them. Where a peer
+  can run tasks again after a crash, that is how it is measured, and a faster way that loses them stands beside it.
+  ocrq is as shipped. Each has a virtual environment of its own. Peers with async handlers get them, and uvloop. A
+  ratio to *the fastest peer* takes all variants, † included.
 - **The handler** does nothing but count: it adds one to a number in memory that it shares with the harness, and notes
   the time. No server is asked, so nobody pays for being measured. Each task has two arguments of 36 characters.
 - **Rates** run from the first to the last task; a drain is cut off after {drain_seconds:g} s. The drain of two

@@ -184,6 +184,8 @@ def idle(bench: Bench, system: System, variant: Variant) -> Numbers:
         time.sleep(seconds)
         after = cell.costs()
         pss, processes = workers.pss_mb()
+        if not processes:
+            raise RuntimeError("the worker has ended")
         return {
             "commands_per_s": (after.commands - before.commands - 1) / seconds,
             "cpu_percent": (after.worker_cpu - before.worker_cpu) / seconds * 100,

@@ -94,6 +94,28 @@ def test_each_system_is_whole(name: str) -> None:
         assert all("==" in line for line in lines), lines
 
 
+def test_ours_are_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Repeats of ocrq and the yardsticks are further rounds; a quick run has none."""
+    workload = rounds.Workload(lambda *_: {"rate": 1.0}, "drain", repeats=3)
+    monkeypatch.setattr(rounds, "WORKLOADS", {"drain": workload})
+    bench: Any = None
+
+    def seen(*, quick: bool) -> dict[str, list[int]]:
+        found: dict[str, list[int]] = {}
+        compared = systems.load(["yardstick", "ocrq", "huey"])
+        for result in rounds.run(bench, compared, ["drain"], rounds=2, quick=quick, unusable={}):
+            found.setdefault(f"{result.system} {result.variant}", []).append(result.round)
+        return found
+
+    whole = seen(quick=False)
+    assert (whole["ocrq ocrq"], whole["yardstick lua64"], whole["huey process"]) == (
+        [0, 2, 4, 1, 3, 5],
+        [0, 2, 4, 1, 3, 5],
+        [0, 1],
+    )
+    assert seen(quick=True)["ocrq ocrq"] == [0, 1]
+
+
 def _read(number: int, system: str, variant: str, seconds: float, error: str = "") -> dict[str, Any]:
     numbers = {} if error else {"seconds": seconds, "cpu_s": seconds * 2, "pages": 10}
     return {**_result(number, system, variant, 0, error), "workload": "pages", "numbers": numbers}

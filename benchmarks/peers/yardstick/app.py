@@ -35,6 +35,7 @@ redis.call('INCRBY', KEYS[2], #ARGV - 2)
 redis.call('PUBLISH', 'ocr:notifications', #ARGV - 2)
 return #ARGV - 2
 """
+PATIENCE = 2  # seconds that a pop may block; redis-py gives an answer up after 5
 client = redis.Redis.from_url(tally.URL, decode_responses=True)
 
 
@@ -77,7 +78,7 @@ def _run(task_id):
 def naive():
     """The documented lifecycle, one command after the other."""
     while True:
-        popped = client.brpop(QUEUE, 5)
+        popped = client.brpop(QUEUE, PATIENCE)
         if popped is None:
             continue
         key = DATA + popped[1]
@@ -102,7 +103,7 @@ def lua64():
         if ids:
             ack(keys=[LEASES, DONE], args=[DATA, int(time.time()), *ids])
         else:
-            client.blmove(QUEUE, QUEUE, 5, "RIGHT", "RIGHT")
+            client.blmove(QUEUE, QUEUE, PATIENCE, "RIGHT", "RIGHT")
 
 
 def bare(processes):
