@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..errors import ServerUnreachable
 from . import examples
 from .session import Session, server_options
 
 if TYPE_CHECKING:
     from ..broker import Broker
     from ..settings import Settings
+
+_PAUSES = (0.2, 1.0, None)  #: seconds after each try to reach the server at the start
 
 
 @click.command(
@@ -96,17 +100,24 @@ def _check_modules(modules: tuple[str, ...]) -> None:
 
 
 def _reachable(settings: Settings) -> str:
-    """The server's URL once it has answered. Raises ServerUnreachable, PermissionDenied."""
+    """The server's URL once it has answered. Raises ServerUnreachable after some tries, PermissionDenied."""
     from ..broker import Broker
     from ..connection import client, server_url
 
     log = logging.getLogger("ocrq.worker")
     url = server_url(settings, log.info)
     broker = Broker(client(url, namespace=settings.namespace), settings, url=url)
-    try:
-        _check(broker, log)
-    finally:
-        broker.client.close()  # before the first fork
+    for pause in _PAUSES:
+        try:
+            _check(broker, log)
+            break
+        except ServerUnreachable as error:  # it may be starting, or the connection was cut this once
+            if pause is None:
+                raise
+            log.debug("%s; trying again in %g s", error, pause)
+            time.sleep(pause)
+        finally:
+            broker.client.close()  # before the first fork
     return url
 
 

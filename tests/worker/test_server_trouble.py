@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.proxy import Proxy
 from tests.servers import ServerHandle
 from tests.worker.harness import Bench, bench_on, eventually
 
@@ -26,6 +27,15 @@ def test_a_restarted_server_loses_nothing(private_server: ServerHandle, tmp_path
         assert bench.queue.enqueue("quick").wait(10).status == "completed"
         assert worker.process.poll() is None
         assert len(worker.tree()) == 4
+
+
+def test_a_cut_at_the_start(private_server: ServerHandle, tmp_path: Path) -> None:
+    """A worker whose first connections are cut tries again, and starts."""
+    with Proxy(private_server) as proxy, bench_on(private_server, "ocr", tmp_path) as bench:
+        proxy.cut_reply(1, match=b"ZCARD")
+        bench.worker(url=proxy.url)
+        assert bench.queue.enqueue("quick").wait(10).status == "completed"
+        assert proxy.strikes == 1
 
 
 def test_idle_workers_consume_after_every_kind_of_cut(private_server: ServerHandle, tmp_path: Path) -> None:
