@@ -65,6 +65,7 @@ class Settler:
         self._mine: set[str] = set()  # claimed and not settled yet
         self._audited = 1  # connections of the link at the last audit; behind the first one nothing can be forgotten
         self._lock = threading.Lock()
+        self._releasing = threading.Lock()
         self._busy = threading.Event()
         self._alarm = threading.Event()
         self._napping = False
@@ -84,7 +85,8 @@ class Settler:
         prepared, self._prepared = self._prepared, None
         claim = prepared[1] if prepared is not None and prepared[0] == count else self._claim_call(count)
         first: list[Call[Any]] = [self.transitions.promote()] if promote else []
-        claimed: Claim = self._send([*first, claim])
+        with self._releasing:  # what is being given back comes before what is behind it
+            claimed: Claim = self._send([*first, claim])
         self._fair_after = claimed.fair_after
         self.met_suspect = claimed.alone
         self.clock_offset = claimed.now_ms / 1000 - time.time()
@@ -180,13 +182,14 @@ class Settler:
 
     def release_buffer(self, why: str) -> None:
         """Give back what was claimed ahead."""
-        tasks: list[Task] = []
-        while True:
-            try:
-                tasks.append(self.buffer.pop())
-            except IndexError:
-                break
-        self.release(tasks[::-1], why)
+        with self._releasing:
+            tasks: list[Task] = []
+            while True:
+                try:
+                    tasks.append(self.buffer.pop())
+                except IndexError:
+                    break
+            self.release(tasks[::-1], why)
 
     def report(self, task: TaskRecord, fraction: float, text: str) -> None:
         """Note a task's progress; the newest of each task is sent at most four times a second."""

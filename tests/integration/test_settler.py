@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import pytest
 
 from ocrq.worker.settler import Settler
 from tests.integration.ears import Ears
@@ -27,4 +30,36 @@ def test_no_rest_before_an_audit(private_server: ServerHandle) -> None:
             assert settler.claim(5, None).more
             assert own.waiting() == ["forgotten"]
             assert [task.id for task in settler.claim(5, None).tasks] == ["forgotten"]
+    own.client.close()
+
+
+def test_what_is_given_back_comes_first(private_server: ServerHandle, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A claim that is made while tasks are on their way back waits for them, or those behind would overtake them."""
+    own = Rig(private_server, "ocr")
+    own.push("a", "b", "c", "d")
+    with closing(Ears(private_server.url, "ocr")) as ears:
+        settler = Settler(ears.link, own.settings, own.keys, slot=SLOT, queues=["default"], default_processor="")
+        with closing(settler):
+            settler.claim(2, None)
+            under_way, go = threading.Event(), threading.Event()
+            exchange = ears.link.exchange
+
+            def held_up(*calls: Any, **options: Any) -> Any:
+                if calls[0].script.name == "release":
+                    under_way.set()
+                    assert go.wait(10)
+                return exchange(*calls, **options)
+
+            monkeypatch.setattr(ears.link, "exchange", held_up)
+            claimed: list[str] = []
+            back = threading.Thread(target=settler.release_buffer, args=("the task before it runs long",))
+            forth = threading.Thread(target=lambda: claimed.extend(task.id for task in settler.claim(2, None).tasks))
+            back.start()
+            assert under_way.wait(10)
+            forth.start()
+            forth.join(0.3)  # time enough to overtake
+            go.set()
+            back.join(10)
+            forth.join(10)
+            assert claimed == ["a", "b"]
     own.client.close()
