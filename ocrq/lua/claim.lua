@@ -61,12 +61,6 @@ local MANY = 32 -- arguments, two a lease
 local LONG = '-----------------------------------------------------------------' -- over the longest a listpack takes
 local foul -- the error reply when a key that is needed for an unusual element is not as it should be
 
--- Writes down where the task came from, as far as its hash does not say so, or a retry would stray.
-local function correct(key, f, name, value)
-  f[name] = value
-  call('HSET', key, name, value)
-end
-
 -- What is rarely needed is made when it is: each function would cost every claim some of its time.
 local function unusual_taker()
   foul = wrong_type(scheduled, 'zset') or wrong_type(dead, 'zset') or wrong_type(quarantine, 'zset')
@@ -112,6 +106,12 @@ local function unusual_taker()
       if bytes > max_hash_bytes then return 'hash is over ' .. max_hash_bytes .. ' bytes' end
     end
     return nil
+  end
+
+  -- Writes down where the task came from, as far as its hash does not say so, or a retry would stray.
+  local function correct(key, f, name, value)
+    f[name] = value
+    call('HSET', key, name, value)
   end
 
   -- Moves a task of a paused processor out of the way of others: scheduled for the end of time, until promote sees it
@@ -234,7 +234,10 @@ local function take(element, lane, score, has_lease)
     id, f = found, more
     key = data_prefix .. id
   end
-  if score and not f.priority then correct(key, f, 'priority', score) end -- mostly a foreign producer's
+  if score and not f.priority then -- mostly a foreign producer's
+    f.priority = score
+    call('HSET', key, 'priority', score)
+  end
   if f.deliveries ~= '0' then call('PERSIST', key) end -- it may have a lifetime, unless enqueue has just made it
   local token, attempts = after(f.deliveries), after(f.attempts)
   f.status, f.attempts, f.deliveries = nil, attempts, token -- the worker knows what it is told of all
