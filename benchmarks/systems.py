@@ -86,7 +86,8 @@ class Environments:
         requirements = FOLDER / "peers" / system.environment / "requirements.txt"
         wanted = requirements.read_text(encoding="utf-8")
         if system.is_ours:
-            wanted += (FOLDER.parent / "pyproject.toml").read_text(encoding="utf-8")
+            # Installed as links: those to another checkout would measure its code.
+            wanted += f"# {FOLDER.parent}\n{(FOLDER.parent / 'pyproject.toml').read_text(encoding='utf-8')}"
         stamp = self._cache / system.environment / "requirements.txt"
         if stamp.is_file() and stamp.read_text(encoding="utf-8") == wanted:
             return
