@@ -234,15 +234,17 @@ local function take(element, lane, score, has_lease)
     id, f = found, more
     key = data_prefix .. id
   end
-  if score and not f.priority then -- mostly a foreign producer's
-    f.priority = score
-    call('HSET', key, 'priority', score)
-  end
   if f.deliveries ~= '0' then call('PERSIST', key) end -- it may have a lifetime, unless enqueue has just made it
   local token, attempts = after(f.deliveries), after(f.attempts)
   f.status, f.attempts, f.deliveries = nil, attempts, token -- the worker knows what it is told of all
-  call('HSET', key, 'status', 'processing', 'worker_id', slot, 'started_at', time, 'attempts', attempts,
-    'deliveries', token)
+  if score and not f.priority then -- mostly a foreign producer's
+    f.priority = score
+    call('HSET', key, 'status', 'processing', 'worker_id', slot, 'started_at', time, 'attempts', attempts,
+      'deliveries', token, 'priority', score)
+  else
+    call('HSET', key, 'status', 'processing', 'worker_id', slot, 'started_at', time, 'attempts', attempts,
+      'deliveries', token)
+  end
   taken = taken + 1
   local n = #held_args
   held_args[n + 1], held_args[n + 2] = id, token .. ':' .. nonce .. ':' .. padded(taken)
@@ -283,6 +285,17 @@ local function take_all(elements, lane, score)
   return gone
 end
 
+-- Takes these out of their sorted set, where they stand one behind the other: one search instead of one for each.
+-- `try`: an ACL may forbid what is new here, and by now they are claimed.
+local function leave_scored(lane, gone)
+  if #gone == 0 then return end
+  local first = #gone > 3 and try('ZRANK', lane.zset, gone[1])
+  if type(first) ~= 'number' or type(try('ZREMRANGEBYRANK', lane.zset, first, first + #gone - 1)) ~= 'number' then
+    call('ZREM', lane.zset, unpack(gone))
+  end
+  lane.scored = lane.scored - #gone
+end
+
 -- True when the fair pick was due, and there was one: the head of the level that has waited longest, over all lanes.
 local function took_fairly()
   if fairness <= 0 or fair_after > 0 then return false end
@@ -308,18 +321,19 @@ local function took_fairly()
   local lane, element, score = unpack(best, 1, 3)
   fair_after = fairness
   if #take_all({ element }, lane, score) > 0 then
-    if score then call('ZREM', lane.zset, element) else call('RPOP', lane.list) end
+    if score then leave_scored(lane, { element }) else call('RPOP', lane.list) end
   end
   return true
 end
 
 local function take_scored(lane, low, high)
-  while room() > 0 do
+  while lane.scored > 0 and room() > 0 do
     if not took_fairly() then
       local top = call('ZREVRANGEBYSCORE', lane.zset, high, low, 'WITHSCORES', 'LIMIT', '0', '1')
       if #top == 0 then return end
-      local gone = take_all(call('ZRANGEBYSCORE', lane.zset, top[2], top[2], 'LIMIT', '0', room()), lane, top[2])
-      if #gone > 0 then call('ZREM', lane.zset, unpack(gone)) end
+      local elements = lane.scored == 1 and { top[1] }
+        or call('ZRANGEBYSCORE', lane.zset, top[2], top[2], 'LIMIT', '0', room())
+      leave_scored(lane, take_all(elements, lane, top[2]))
     end
   end
 end

@@ -33,7 +33,7 @@ from .settler import Settler
 IDLE_SECONDS = 5.0  #: an idle child's loop turns at least this often
 ASK_SECONDS = 60.0  #: how long it waits for the doorbell before it asks the server all the same
 BUFFER_SECONDS = 0.05  #: work claimed ahead is worth at most this much time
-MAX_BATCH = 100
+MAX_BATCH = 200
 _TROUBLE_SECONDS = 1.0  #: pause after a refusal that trying again does not cure
 _MEMORY_CHECK_SECONDS = 0.5  #: after tasks so short that looking (10 us) would show, memory is looked at this often
 _SHORT_TASK = 0.002
@@ -83,7 +83,13 @@ class _Child:
             on_trouble=self._on_trouble,
         )
         self._settler = Settler(
-            link, settings, keys, slot=slot.slot_id, queues=options.queues, default_processor=default
+            link,
+            settings,
+            keys,
+            slot=slot.slot_id,
+            queues=options.queues,
+            default_processor=default,
+            runs_many=options.concurrency > 1,
         )
         self._settler.on_soft_timeout = self._soft_timeout
         self._executor = Executor(self._registry, settings, keys, slot, self._settler, worker_id=options.worker_id)

@@ -29,6 +29,7 @@ LARGE = 1 << 20  #: characters of a result that waits for no company: a server t
 LONG_TASK = 0.050  #: a task that runs longer than this does not keep others waiting behind it
 PROGRESS_EVERY = 0.25
 _TICK, _SLOW_TICK = 0.010, 0.1
+_UNWATCHED = 1.0  #: seconds for which a task may run without the settler's thread, if nothing else needs it
 
 # What the claim says of elements that it did not claim; anything else is a reason for quarantine.
 _NOTES = {
@@ -44,8 +45,17 @@ class Settler:
     """Claims and settles for one child. The child's main thread and the settler's own use it."""
 
     def __init__(
-        self, link: Link, settings: Settings, keys: Keys, *, slot: str, queues: Sequence[str], default_processor: str
+        self,
+        link: Link,
+        settings: Settings,
+        keys: Keys,
+        *,
+        slot: str,
+        queues: Sequence[str],
+        default_processor: str,
+        runs_many: bool = False,
     ) -> None:
+        """`runs_many`: tasks run beside each other, so that the thread is wanted whenever there is one."""
         self.link = link
         self.transitions = Transitions(settings, keys)
         self.buffer: deque[Task] = deque()  #: claimed, not begun; the oldest is next
@@ -53,6 +63,7 @@ class Settler:
         self._slot = slot
         self._queues = queues
         self._default_processor = default_processor
+        self._runs_many = runs_many
         self._fairness = settings.fairness
         self._fair_after = randrange(settings.fairness) if settings.fairness else 0
         self._nonce = 0
@@ -101,8 +112,8 @@ class Settler:
         for element, what in claimed.notes:
             event, level = _NOTES.get(what, ("quarantined", logging.WARNING))
             logs.transition(_log, event, level=level, task_id=element, reason=what)
-        if claimed.tasks:
-            self._busy.set()
+        if len(claimed.tasks) > 1 or (claimed.tasks and self._runs_many):
+            self._busy.set()  # for a single one that costs more than it brings: its time to start
         if self.link.connections > self._audited and self._audit():
             return claimed._replace(more=True)  # what it pushed itself does not ring here
         return claimed
@@ -147,6 +158,8 @@ class Settler:
     def began(self, task: Task, now: float, soft_deadline: float) -> None:
         """A handler begins; `soft_deadline` is monotonic as `now` is, inf for none."""
         self._running[task.id] = (now, soft_deadline)
+        if soft_deadline - now < _UNWATCHED:
+            self._busy.set()
 
     def ended(self, task: Task) -> None:
         """The handler is over."""
@@ -196,6 +209,7 @@ class Settler:
         if task.id in self._lost:
             raise LeaseLost(f"task {task.id} is no longer this worker's: its lease ran out or it was cancelled")
         self._progress[task.id] = (task, fraction, text)
+        self._busy.set()
 
     def idle(self, next_count: int) -> None:
         """Nothing runs and nothing is claimed: the settler's thread may sleep, and the next claim is made ready."""
@@ -277,7 +291,7 @@ class Settler:
 
     def _watch(self) -> None:
         while not self._closed:
-            if not self._busy.wait(timeout=60):
+            if not self._running and not self._busy.wait(_UNWATCHED):
                 continue
             try:
                 pause = self._look()

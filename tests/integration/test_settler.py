@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import threading
+import time
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from ocrq.worker.outcome import completed
 from ocrq.worker.settler import Settler
 from tests.integration.ears import Ears
 from tests.lua.snapshot import SLOT, Rig
+from tests.servers import eventually
 
 if TYPE_CHECKING:
     from tests.servers import ServerHandle
@@ -62,4 +65,39 @@ def test_what_is_given_back_comes_first(private_server: ServerHandle, monkeypatc
             back.join(10)
             forth.join(10)
             assert claimed == ["a", "b"]
+    own.client.close()
+
+
+def test_beside_others_an_outcome_waits_for_no_claim(private_server: ServerHandle) -> None:
+    """Where tasks run beside each other the next claim may be long in coming; an outcome is sent without it."""
+    own = Rig(private_server, "ocr")
+    own.push("a")
+    with closing(Ears(private_server.url, "ocr")) as ears:
+        settler = Settler(
+            ears.link, own.settings, own.keys, slot=SLOT, queues=["default"], default_processor="", runs_many=True
+        )
+        with closing(settler):
+            settler.claim(1, None)
+            outcome = completed(settler.buffer.popleft(), None, 0.0, max_result_bytes=1)
+            settler.settle(outcome, time.monotonic())
+            eventually(lambda: own.fields("a")["status"] == "completed", "the ack", 5)
+    own.client.close()
+
+
+def test_a_near_soft_deadline_is_watched_from_the_start(
+    private_server: ServerHandle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long a task that came alone may run unwatched."""
+    monkeypatch.setattr("ocrq.worker.settler._UNWATCHED", 60.0)
+    own = Rig(private_server, "ocr")
+    own.push("a")
+    with closing(Ears(private_server.url, "ocr")) as ears:
+        settler = Settler(ears.link, own.settings, own.keys, slot=SLOT, queues=["default"], default_processor="")
+        with closing(settler):
+            told: list[str] = []
+            settler.on_soft_timeout = told.append
+            settler.claim(1, None)
+            now = time.monotonic()
+            settler.began(settler.buffer.popleft(), now, now + 0.05)
+            eventually(lambda: "a" in told, "the soft timeout", 5)
     own.client.close()

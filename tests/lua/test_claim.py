@@ -299,3 +299,36 @@ def test_a_claim_that_breaks_off(
     finally:
         few.client.close()
         rig.client.execute_command("ACL", "DELUSER", name)
+
+
+def test_a_level_of_many_leaves_its_place(rig: Rig) -> None:
+    """Many of one score leave together, whatever they turn out to be, and nothing else does."""
+    rig.push("next", "last", score=8)
+    rig.push("a", "b", "e", "g", score=9)
+    rig.place("c-ghost", score=9)
+    rig.push("d-done", score=9, status="completed")
+    rig.push("f-suspect", score=9, crashes="1")
+    rig.push("first", score=9.5)
+    assert rig.order(20) == ["first", "a", "b", "e"]
+    assert rig.scored() == {"f-suspect": 9.0, "g": 9.0, "next": 8.0, "last": 8.0}
+    assert rig.quarantined() == {"c-ghost": "no hash"}
+    assert [rig.order(20), rig.order(20)] == [["f-suspect"], ["g", "last", "next"]]
+    assert (rig.scored(), rig.counter("pending")) == ({}, 0)
+
+
+@pytest.mark.parametrize("forbidden", ["-zrank", "-zremrangebyrank"])
+def test_an_older_access_rule(server: ServerHandle, namespace: str, rig: Rig, forbidden: str) -> None:
+    """What an earlier worker did not need is not needed to claim: nothing stays in line that is claimed."""
+    name = f"old-{namespace}"
+    rig.client.execute_command(
+        "ACL", "SETUSER", name, "reset", "on", ">pw", f"~{namespace}:*", "&*", "+@all", forbidden
+    )
+    old = Rig(server, namespace, user=f"{name}:pw")
+    try:
+        rig.push("a", "b", "c", "d", "e", score=9)
+        rig.push("f", score=8)
+        assert old.order(5) == ["a", "b", "c", "d", "e"]
+        assert rig.scored() == {"f": 8.0}
+    finally:
+        old.client.close()
+        rig.client.execute_command("ACL", "DELUSER", name)

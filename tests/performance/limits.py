@@ -34,6 +34,9 @@ LIMITS = {
     "commands of a task that is heard of": Limit(
         10.3, 11.3, "server commands from claim to completion, with a listener", "ocrq/lua/claim.lua, ack.lua, lib.lua"
     ),
+    "commands of a task that comes alone": Limit(
+        46.2, 47.5, "server commands from claim to the next wait, urgent task", "ocrq/lua/claim.lua, ack.lua, peek.lua"
+    ),
     "calls of a task": Limit(
         0.021, 0.1, "scripts called from outside, per task under load", "ocrq/worker/child.py, settler.py"
     ),

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
 TASKS = 2000
+ALONE = 100
 WARM_UP = 300  #: the worker finds out how short they are
 IDLE_SECONDS = 10.0
 MODULE = "tests.performance.handlers"
@@ -116,6 +118,10 @@ def python_calls(work: Callable[[], object]) -> int:
     return calls
 
 
+def _has_completed(rig: Rig, count: int) -> bool:
+    return rig.completed() == count
+
+
 def test_commands_of_an_enqueue(rig: Rig) -> None:
     """One call of enqueue is one transaction with so many commands."""
     rig.queue.enqueue("nothing", file_id="f", user_id="u")
@@ -148,6 +154,20 @@ def test_a_task_under_load(rig: Rig, where: str) -> None:
             "round trips of a task": requests / TASKS,
         }
     )
+
+
+def test_a_task_that_comes_alone(rig: Rig) -> None:
+    """What the server does for one urgent task of a foreign producer, from its claim until the worker waits again."""
+    keys, client = rig.queue.broker.keys, rig.client
+    worker = started(rig)
+    before, done = rig.commands(), rig.completed()
+    for number in range(1, ALONE + 1):
+        client.hset(keys.data(f"alone-{number}"), mapping={"status": "pending", "processor": "nothing"})
+        client.zadd(keys.priority("default"), {f"alone-{number}": 8})
+        eventually(partial(_has_completed, rig, done + number), "the task is completed")
+    after = rig.commands()
+    worker.stop()
+    check({"commands of a task that comes alone": _grown(before, after) / ALONE - 2})
 
 
 @pytest.mark.parametrize(("suffix", "arguments"), [("", ()), ("-async", ("-c", "10"))], ids=["sync", "async"])

@@ -136,6 +136,12 @@ def soft(task: ocrq.Task) -> str:
         raise
 
 
+@ocrq.handler("soft-later", timeout=20.0, soft_timeout=1.5, retry=ocrq.Retry(max=0))
+def soft_later(task: ocrq.Task) -> None:
+    """Be interrupted after more than a second."""
+    time.sleep(10)
+
+
 @ocrq.handler("progress")
 def progress(task: ocrq.Task) -> str:
     """Report ten steps."""

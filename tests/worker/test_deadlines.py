@@ -39,6 +39,14 @@ def test_the_soft_deadline_cannot_be_swallowed_and_can_be_used(bench: Bench) -> 
     assert not bench.events("swallowed")
 
 
+def test_the_soft_deadline_reaches_a_task_that_came_alone(bench: Bench) -> None:
+    """Nothing else is under way for which the process would have to look at its clock."""
+    bench.worker()
+    assert bench.queue.enqueue("quick").wait(10).status == "completed"
+    task = bench.queue.enqueue("soft-later")
+    assert task.wait(10).error_type == "SoftTimeout"
+
+
 def test_the_soft_deadline_reaches_concurrent_handlers(bench: Bench) -> None:
     """With -c the handler's await is cancelled, and the failure says SoftTimeout."""
     task = bench.queue.enqueue("quick-async", seconds=30)
