@@ -161,7 +161,11 @@ def _costs(summary: Summary) -> Iterator[Goal]:
 
 
 def _scale(summary: Summary) -> Iterator[Goal]:
-    for key, measure in (("server_us", "claim and settle"), ("enqueue_server_us", "enqueue")):
+    for key, measure in (
+        ("server_us", "claim and settle, list,"),
+        ("urgent_server_us", "claim and settle, sorted set,"),
+        ("enqueue_server_us", "enqueue"),
+    ):
         value = summary.median("deep", OCRQ, f"{key}_ratio")
         shown = f"{number(summary.median('deep', OCRQ, key))} µs of the server"
         yield Goal(f"{measure} with a very long queue", shown, "–", "≤ 1.2 × a short one", value, 1.2)

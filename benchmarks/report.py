@@ -18,6 +18,8 @@ SCALE = (
     ("deep", "ocrq", "enqueue_server_us", "enqueue with the long queue, µs of the server"),
     ("deep", "ocrq", "short_server_us", "claim and settle with a short queue, µs of the server"),
     ("deep", "ocrq", "server_us", "claim and settle with the long queue, µs of the server"),
+    ("deep", "ocrq", "short_urgent_server_us", "urgent tasks before a short queue, µs of the server"),
+    ("deep", "ocrq", "urgent_server_us", "urgent tasks before the long queue, µs of the server"),
     ("deep", "ocrq", "short_task_us", "one process with a short queue, µs per task"),
     ("deep", "ocrq", "task_us", "one process with the long queue, µs per task"),
     ("deep", "ocrq", "bytes", "bytes per waiting task of the long queue"),

@@ -27,14 +27,14 @@ class Sizes:
     idle_seconds: float = 5.0
     burns: int = 100
     hold_ms: int = 2_000
-    deep: int = 1_000_000
+    deep: int = 1_250_000  #: more than 2**20 keys, at which the server begins to double its table
     burst: int = 10_000
     helps: int = 5
     readings: int = 2  #: of each page, by both processes together; the quick run reads none
 
 
 QUICK = Sizes(
-    tasks=3_000, drain_seconds=1.5, latency_samples=50, idle_seconds=2.0, burns=40, hold_ms=800, deep=100_000, helps=2
+    tasks=3_000, drain_seconds=1.5, latency_samples=50, idle_seconds=2.0, burns=40, hold_ms=800, deep=150_000, helps=2
 )
 
 

@@ -113,14 +113,33 @@ def read_pages(warm, paths):
 
 
 def fill_mixed(count):
-    """A long queue: a little at priority 8, half of the rest in the list, half at priority 3."""
+    """A long queue: half of it in the list, half at priority 3."""
+    _fill(count, (5, 3))
+
+
+def fill_urgent(count):
+    """Tasks that come before all of these, in the same sorted set as the half at priority 3."""
+    _fill(count, (8,))
+
+
+def _fill(count, priorities):
     for start in range(0, count, 1000):
         many = []
         for number in range(start, min(start + 1000, count)):
-            priority = 8 if number % 500 == 0 else 5 if number % 2 else 3
+            priority = priorities[number % len(priorities)]
             options = {"user_id": f"user-{number:031d}", "file_id": f"file-{number:031d}", "priority": priority}
             many.append(("noop", options))
         QUEUE.enqueue_many(many)
+
+
+def pause():
+    """No task is claimed from now on."""
+    QUEUE.broker.pause(queues=["default"])
+
+
+def resume():
+    """Tasks are claimed again."""
+    QUEUE.broker.resume(queues=["default"])
 
 
 def schedule(count, seconds):
