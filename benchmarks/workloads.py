@@ -30,7 +30,7 @@ class Sizes:
     deep: int = 1_250_000  #: more than 2**20 keys, at which the server begins to double its table
     burst: int = 10_000
     helps: int = 5
-    readings: int = 2  #: of each page, by both processes together; the quick run reads none
+    readings: int = 4  #: of each page, by both processes together; the quick run reads none
 
 
 QUICK = Sizes(

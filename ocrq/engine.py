@@ -111,20 +111,21 @@ class _Memory:
 
     def __init__(self) -> None:
         self._trim = _find_malloc_trim()
-        self._last = 0.0
-        self._pages = 0
+        self._since: float | None = None  # when the first page ended whose memory is still here
 
     def page_done(self) -> None:
         """A page's memory is free now."""
-        self._pages += 1
-        if time.monotonic() - self._last >= self.EVERY_SECONDS:
+        now = time.monotonic()
+        if self._since is None:
+            self._since = now
+        elif now - self._since >= self.EVERY_SECONDS:
             self.give_back()
 
     def give_back(self) -> None:
         """Hand back what the pages since the last time have left."""
-        if self._trim is not None and self._pages:
+        if self._trim is not None and self._since is not None:
             self._trim(0)
-        self._pages, self._last = 0, time.monotonic()
+        self._since = None
 
 
 def _find_malloc_trim() -> Callable[[int], int] | None:
