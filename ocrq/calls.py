@@ -78,15 +78,14 @@ def read_claim(slot: str, reply: bytes | str) -> Claim:
 class Done(msgspec.Struct, gc=False, array_like=True):
     """A completed task for ack, in the order in which the script has it.
 
-    `result` is JSON ("": none), `message` the notification's JSON up to the timestamp's value, `fields` are names and
-    texts of further fields for the hash.
+    `result` is JSON ("": none), `fields` are names and texts of further fields for the hash; figures, which the
+    notification has, too, are JSON numbers.
     """
 
     id: str
     token: int
     duration_ms: float
     result: str
-    message: str
     user_id: str
     fields: Sequence[str]
     had_error: bool = False  #: when it was claimed; its hash is to forget it

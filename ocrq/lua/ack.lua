@@ -3,8 +3,8 @@
 -- KEYS leases held completed
 -- PREFIX data_prefix result_prefix daily_prefix user_channel_prefix task_channel_prefix notifications
 -- ARGV unit result_seconds packed
--- `packed` is a MessagePack array, per task: {id, token, duration ms, result JSON ("" for none), message up to its
--- timestamp, user id, {field, text, ...}, whether its hash has an error}
+-- `packed` is a MessagePack array, per task: {id, token, duration ms, result JSON ("" for none), user id, {field, text,
+-- ...}, whether its hash has an error}; texts of FIGURES are JSON numbers
 -- RETURNS of each task that is not done now its place in `packed`, "again" or "lost"
 local allowed = try('ZREM', leases, '') -- a write that is allowed when memory is out, so that those behind it are
 local known = try('HLEN', held)
@@ -13,19 +13,41 @@ local bad = (type(allowed) == 'table' or type(known) == 'table')
 if bad then return bad end
 local now, time = clock(unit)
 local tasks, others, duration = cmsgpack.unpack(packed), {}, 0
-local ids, users, heads = {}, {}, {} -- of those that are completed now
+local ids, users, details = {}, {}, {} -- of those that are completed now
 -- Times instead of lifetimes: those the server would have to turn into times, each for itself.
 local kept_until = string.format('%.0f', now + 1000 * TASK_SECONDS)
 local cached_until = string.format('%.0f', now + 1000 * result_seconds)
 local MANY = 4 -- messages take longer to make than it takes to see whether anybody hears them
+local FIGURES = { confidence = true, word_count = true, page_count = true } -- what a message says of a result
+
+-- Texts as they stand between quotes in JSON. Together they are soon seen to be no other there, as they mostly are.
+local function in_json(texts)
+  local length, json, escaped = 1, cjson.encode(texts), {}
+  for i = 1, #texts do length = length + #texts[i] + 3 end
+  if #json == length and clean(json) == json then return texts end
+  for i = 1, #texts do escaped[i] = string.sub(clean(cjson.encode(texts[i])), 2, -2) end
+  return escaped
+end
+
+-- What the documented message of a completed task has between the user and the time.
+local function outcome(fields)
+  local result
+  for i = 1, #fields, 2 do
+    if FIGURES[fields[i]] then
+      result = (result and result .. ',"' or ',"result":{"') .. fields[i] .. '":' .. fields[i + 1]
+    end
+  end
+  return '","status":"completed"' .. (result and result .. '}' or '')
+end
+
 for i = 1, #tasks do
-  local id, token, took, result, head, user_id, fields, had_error = unpack(tasks[i], 1, 8)
+  local id, token, took, result, user_id, fields, had_error = unpack(tasks[i], 1, 7)
   local key = data_prefix .. id
   local now_is = try('HMGET', key, 'deliveries', 'status') -- of another type: an error, and no array
   local is_ours = tonumber(now_is[1]) == token
   if is_ours and now_is[2] == 'processing' then
     local at = #ids + 1
-    ids[at], users[at], heads[at] = id, user_id, head
+    ids[at], users[at], details[at] = id, user_id, fields
     if had_error then call('HDEL', key, 'error', 'error_type') end
     call('HSET', key, 'status', 'completed', 'completed_at', time, unpack(fields))
     call('PEXPIREAT', key, kept_until)
@@ -42,8 +64,11 @@ if #ids > 0 then
   call('HDEL', held, unpack(ids))
   tally(completed, daily_prefix, now, 'tasks_completed', #ids, duration)
   if #ids < MANY or is_heard() then
+    local id_texts, user_texts = in_json(ids), in_json(users)
     for i = 1, #ids do
-      notify(heads[i], time, ids[i], users[i], notifications, user_channel_prefix, task_channel_prefix)
+      local message = '{"type":"task_completed","task_id":"' .. id_texts[i] .. '","user_id":"' .. user_texts[i]
+        .. outcome(details[i]) .. ',"timestamp":' .. time .. '}'
+      notify(message, ids[i], users[i], notifications, user_channel_prefix, task_channel_prefix)
     end
   end
 end

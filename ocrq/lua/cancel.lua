@@ -39,6 +39,6 @@ elseif call('ZREM', scheduled, id) == 0 then
 end
 call('HSET', key, 'status', 'cancelled', 'completed_at', time)
 if expire then call('EXPIRE', key, TASK_SECONDS) end
-notify(message_head('task_cancelled', id, f, 'cancelled'), time, id, f.user_id, notifications, user_channel_prefix,
+notify(message_head('task_cancelled', id, f, 'cancelled') .. time .. '}', id, f.user_id, notifications, user_channel_prefix,
   task_channel_prefix)
 return 'cancelled'

@@ -148,10 +148,9 @@ local function tally(counter, daily_prefix, now, field, n, duration_ms)
   if call('TTL', daily) == -1 then call('EXPIRE', daily, DAILY_SECONDS) end -- once, also when others wrote it first
 end
 
--- Publishes to all, to the user and to the task. `head` is the message up to its timestamp. Never fails: by now the
--- state has changed, and a notification is only a hint.
-local function notify(head, time, id, user_id, all, user_prefix, task_prefix)
-  local message = head .. time .. '}'
+-- Publishes to all, to the user and to the task. Never fails: by now the state has changed, and a notification is only a
+-- hint.
+local function notify(message, id, user_id, all, user_prefix, task_prefix)
   try('PUBLISH', all, message)
   if user_id and user_id ~= '' then try('PUBLISH', user_prefix .. user_id, message) end
   try('PUBLISH', task_prefix .. id, message)
@@ -170,6 +169,7 @@ end
 
 -- JSON with each byte that is no UTF-8 (a foreign id's) as the lone surrogate that stands for it, or strict readers fail.
 local function clean(json)
+  if string.find(json, '^[^\128-\255]*$') then return json end -- all of it is ASCII
   local function escaped(bytes)
     return (string.gsub(bytes, '.', function(byte) return string.format('\\udc%02x', string.byte(byte)) end))
   end

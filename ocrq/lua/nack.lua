@@ -33,5 +33,5 @@ else
   call('EXPIRE', key, failed_seconds)
   tally(failed, daily_prefix, now, 'tasks_failed', 1)
 end
-notify(head, time, id, user_id, notifications, user_channel_prefix, task_channel_prefix)
+notify(head .. time .. '}', id, user_id, notifications, user_channel_prefix, task_channel_prefix)
 return 'done'

@@ -15,7 +15,7 @@ for i = REST, #ARGV, 6 do
   local now_is = type_of(key) == 'hash' and call('HMGET', key, 'deliveries', 'status') or {}
   if now_is[1] == ARGV[i + 1] and now_is[2] == 'processing' then
     call('HSET', key, 'progress', ARGV[i + 2], 'progress_message', ARGV[i + 3])
-    notify(ARGV[i + 4], time, id, ARGV[i + 5], notifications, user_channel_prefix, task_channel_prefix)
+    notify(ARGV[i + 4] .. time .. '}', id, ARGV[i + 5], notifications, user_channel_prefix, task_channel_prefix)
     verdict = 'done'
   end
   replies[#replies + 1] = verdict

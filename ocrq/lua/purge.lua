@@ -19,7 +19,7 @@ local function end_quarantined(id, reason)
   if f.status == 'completed' or f.status == 'failed' or f.status == 'cancelled' then return end
   call('HSET', key, 'status', 'cancelled', 'completed_at', time)
   call('EXPIRE', key, TASK_SECONDS)
-  notify(message_head('task_cancelled', id, f, 'cancelled'), time, id, f.user_id, notifications, user_channel_prefix,
+  notify(message_head('task_cancelled', id, f, 'cancelled') .. time .. '}', id, f.user_id, notifications, user_channel_prefix,
     task_channel_prefix)
 end
 

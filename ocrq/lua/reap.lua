@@ -39,7 +39,7 @@ local function crashed(id, key, f)
     call('HSET', key, 'completed_at', time)
     call('ZADD', dead, now, id)
     call('EXPIRE', key, failed_seconds)
-    notify(message_head('task_failed', id, f, 'failed', error, 'Crash'), time, id, f.user_id, notifications,
+    notify(message_head('task_failed', id, f, 'failed', error, 'Crash') .. time .. '}', id, f.user_id, notifications,
       user_channel_prefix, task_channel_prefix)
     died, verdict = died + 1, 'dead'
   else

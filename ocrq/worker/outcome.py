@@ -12,21 +12,11 @@ import msgspec
 from ..calls import Done, Failure
 from ..errors import InvalidResult
 from ..retry import GiveUp, Policy, decide
-from ..task import COMPLETED, FAILED, SCHEDULED, Task
+from ..task import FAILED, SCHEDULED, Task
 
-_NOTIFIED = ("confidence", "word_count", "page_count")  #: figures of a result that its notification has
-_FIGURES = (*_NOTIFIED, "processing_time_ms")  #: and those that its hash has
+_FIGURES = ("confidence", "word_count", "page_count", "processing_time_ms")  #: of a result, for its task's hash
 _MAX_ERROR = 2000  #: characters of an error message that are kept
 _encode = msgspec.json.Encoder().encode
-
-
-class _Completed(msgspec.Struct, tag_field="type", tag="task_completed", gc=False):
-    """The notification but for its time. There are so many of these that they are no dicts."""
-
-    task_id: str
-    user_id: str
-    status: str
-    result: dict[str, float] | msgspec.UnsetType
 
 
 class Outcome(msgspec.Struct):
@@ -44,7 +34,6 @@ def completed(task: Task, result: Any, duration: float, *, max_result_bytes: int
     """The handler returned. Raises InvalidResult when what it returned cannot be kept."""
     encoded, size = "", 0
     figures: list[str] = []
-    summary: dict[str, float] = {}
     if result is not None:
         encoded, size = _encode_result(result, max_result_bytes)
         if type(result) is dict or isinstance(result, Mapping):
@@ -52,12 +41,8 @@ def completed(task: Task, result: Any, duration: float, *, max_result_bytes: int
                 value = result.get(name)
                 if type(value) is int or (type(value) is float and math.isfinite(value)):
                     figures += (name, repr(value))
-                    if name in _NOTIFIED:
-                        summary[name] = value
-    user_id = task.user_id
-    message = message_head(_Completed(task.id, user_id, COMPLETED, summary or msgspec.UNSET))
     fields = ["result_bytes", str(size), *figures]
-    done = Done(task.id, task.token, duration * 1000, encoded, message, user_id, fields, "error" in task.fields)
+    done = Done(task.id, task.token, duration * 1000, encoded, task.user_id, fields, "error" in task.fields)
     return Outcome(task, "completed", duration, done)
 
 
@@ -108,12 +93,12 @@ def quarantined(task: Task, error: BaseException) -> Outcome:
     return Outcome(task, "quarantined", 0.0, settle, error, error_text(error))
 
 
-def message_head(message: Mapping[str, Any] | _Completed, then: str = '"timestamp":') -> str:
+def message_head(message: Mapping[str, Any], then: str = '"timestamp":') -> str:
     """A message as JSON up to the value of its last member, which the server's clock fills in."""
     try:
         encoded = _encode(message).decode()
     except UnicodeEncodeError:  # ids of foreign bytes, which are escaped then
-        encoded = json.dumps(msgspec.to_builtins(message))
+        encoded = json.dumps(message)
     return f"{encoded[:-1]},{then}"
 
 

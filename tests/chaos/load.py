@@ -69,7 +69,7 @@ class _Client(threading.Thread):
         claim = self._transitions.claim(["default"], count=1, **options)
         [claimed] = self.link.exchange(claim)
         for task in claimed.tasks:
-            ack = Done(task.id, task.token, 1, "", '{"timestamp":', "", ())
+            ack = Done(task.id, task.token, 1, "", "", ())
             if self.link.exchange(self._transitions.ack(self.name, [ack])) == [["done"]]:
                 self.done.append(task.id)
         if not claimed.tasks and not self.link.exchange(self._transitions.peek(["default"]), arm=1)[0]:

@@ -216,7 +216,7 @@ class Machine(RuleBasedStateMachine, Model):
 
     def complete(self, held: Held, *, twice: bool) -> None:
         slot, task, token = held
-        done = Done(task, token, 5, f'{{"token":{token}}}', '{"timestamp":', "u", ())
+        done = Done(task, token, 5, f'{{"token":{token}}}', "u", ())
         if self.told(held, self.run(self.calls.ack(slot, [done]), twice=twice)[0], twice=twice, ended=("completed",)):
             self.leave(task)
             self.tasks[task].status = "completed"
@@ -226,7 +226,7 @@ class Machine(RuleBasedStateMachine, Model):
     def ack_all(self, slot: str, twice: bool) -> None:
         """Several in one call, as a busy worker does."""
         held = [(task, self.tasks[task].token) for task in self.held[slot]]
-        done = [Done(task, token, 5, f'{{"token":{token}}}', '{"timestamp":', "u", ()) for task, token in held]
+        done = [Done(task, token, 5, f'{{"token":{token}}}', "u", ()) for task, token in held]
         verdicts = self.run(self.calls.ack(slot, done), twice=twice)
         assert verdicts == ["again" if twice else "done"] * len(held)
         for task, _ in held:

@@ -187,11 +187,11 @@ class Rig:
         result: str = '{"text":"x"}',
         took: float = 20,
         user: str = "",
+        figures: Sequence[str] = ("confidence", "0.5"),
         had_error: bool = False,
     ) -> Done:
-        head = message_head({"type": "task_completed", "task_id": task_id, "user_id": user, "status": "completed"})
-        fields = ("result_bytes", str(len(result)), "confidence", "0.5")
-        return Done(task_id, token, took, result, head, user, fields, had_error)
+        fields = ("result_bytes", str(len(result)), *figures)
+        return Done(task_id, token, took, result, user, fields, had_error)
 
     def nack(self, task_id: str, verdict: Any = "retry", token: int = 1, delay_ms: int = 60_000, user: str = "") -> str:
         head = message_head({"type": f"task_{verdict}", "task_id": task_id, "user_id": user, "status": "s"})

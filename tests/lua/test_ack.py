@@ -195,7 +195,42 @@ def test_messages(rig: Rig, user: str) -> None:
     rig.running("a")
     with rig.hears() as heard:
         rig.ack("a", user=user)
-    three(rig, heard, "a", user, type="task_completed", status="completed")
+    three(rig, heard, "a", user, type="task_completed", status="completed", result={"confidence": 0.5})
+
+
+@pytest.mark.parametrize(
+    ("figures", "said"),
+    [
+        ((), {}),
+        (("processing_time_ms", "9"), {}),
+        (("page_count", "3"), {"result": {"page_count": 3}}),
+        (
+            ("confidence", "1e-07", "word_count", "245", "page_count", "1", "processing_time_ms", "9"),
+            {"result": {"confidence": 1e-07, "word_count": 245, "page_count": 1}},
+        ),
+    ],
+)
+def test_figures_in_messages(rig: Rig, figures: tuple[str, ...], said: dict[str, Any]) -> None:
+    """A message has the documented ones, under `result`, which is absent when there are none."""
+    rig.running("a")
+    with rig.hears() as heard:
+        rig.ack("a", figures=figures)
+    three(rig, heard, "a", "", type="task_completed", status="completed", **said)
+
+
+NAMES = ("plain", 'quo"te', "back\\slash", "a/b", "日本", "caf\udce9 x", "\udcff\udcfe", "\udced\udca0\udc80")
+
+
+@pytest.mark.parametrize("some", [NAMES, NAMES[:1], NAMES[1:2], NAMES[4:5], NAMES[5:6]], ids=range(5))
+def test_messages_of_any_bytes(rig: Rig, some: tuple[str, ...]) -> None:
+    """Whatever id and user are made of, a message is JSON in UTF-8 that says them; what is no text is surrogates."""
+    rig.running(*some)
+    done = [rig.done(name, user=f"{name}\t\x7f") for name in some]
+    with rig.hears() as heard:
+        assert rig.run(rig.transitions.ack(SLOT, done)) == ["done"] * len(some)
+    told = {"type": "task_completed", "status": "completed", "result": {"confidence": 0.5}}
+    for place, name in enumerate(some):
+        three(rig, heard[3 * place : 3 * place + 3], name, f"{name}\t\x7f", **told)
 
 
 @pytest.mark.parametrize("name", ["leases", "held"])

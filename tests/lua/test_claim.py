@@ -259,7 +259,7 @@ def test_no_message(rig: Rig) -> None:
     assert heard == []
     with rig.hears() as heard:
         rig.ack("a")
-    three(rig, heard, "a", "", type="task_completed", status="completed")
+    three(rig, heard, "a", "", type="task_completed", status="completed", result={"confidence": 0.5})
 
 
 def test_a_user_with_few_rights(server: ServerHandle, namespace: str, rig: Rig) -> None:

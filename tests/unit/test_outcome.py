@@ -43,20 +43,12 @@ def done_of(outcome: Outcome) -> Done:
 
 
 def test_completed() -> None:
-    """The documented message with its summary; numbers of the summary go into the hash, the whole into the cache."""
+    """The figures of the result go into the hash, the whole into the cache."""
     result = {"text": "…", "confidence": 0.95, "word_count": 245, "page_count": 2, "processing_time_ms": 10, "x": [1]}
     outcome = completed(task(), result, 1.2345, max_result_bytes=1000)
     done = done_of(outcome)
     assert (outcome.event, done.id, done.token, done.duration_ms, done.user_id) == ("completed", "a", 7, 1234.5, "u")
     assert msgspec.json.decode(done.result) == result
-    assert whole(done.message) == {
-        "type": "task_completed",
-        "task_id": "a",
-        "user_id": "u",
-        "status": "completed",
-        "result": {"confidence": 0.95, "word_count": 245, "page_count": 2},
-        "timestamp": 1697040240,
-    }
     flat = list(done.fields)
     assert dict(zip(flat[::2], flat[1::2], strict=True)) == {
         "result_bytes": str(len(done.result.encode())),
@@ -70,12 +62,19 @@ def test_completed() -> None:
 
 
 @pytest.mark.parametrize("result", [None, "text", [1, 2], {}, {"confidence": "high", "word_count": True}, 0, False])
-def test_completed_without_summary(result: Any) -> None:
-    """Any JSON may be returned; what is no number makes no summary."""
+def test_completed_without_figures(result: Any) -> None:
+    """Any JSON may be returned; what is no number is no figure."""
     done = done_of(completed(task(), result, 0.0, max_result_bytes=1000))
     assert done.result == ("" if result is None else msgspec.json.encode(result).decode())
     assert list(done.fields) == ["result_bytes", str(len(done.result))]
-    assert "result" not in whole(done.message)
+
+
+@given(st.one_of(st.integers(-(2**63), 2**64 - 1), st.floats(allow_nan=False, allow_infinity=False)))
+def test_figures_are_json(value: float) -> None:
+    """They stand in the notification as they are, so each is a number in JSON, and the same one."""
+    done = done_of(completed(task(), {"confidence": value}, 0.0, max_result_bytes=1000))
+    assert list(done.fields[2:]) == ["confidence", repr(value)]
+    assert json.loads(done.fields[3]) == msgspec.json.decode(done.fields[3]) == value
 
 
 @pytest.mark.parametrize("result", [object(), {"a": object()}, {"a": "\ud800"}, "x" * 1001, {1: {2: lambda: 0}}])
@@ -184,7 +183,8 @@ def test_error_text(text: str) -> None:
 def test_foreign_bytes(task_id: str, user: str, worker: str) -> None:
     """Ids of any bytes go through a completed and a failed task."""
     one = Task(task_id, {"user_id": user, "worker_id": worker, "attempts": "1"}, token=1)
-    assert json.loads(done_of(completed(one, 1, 0, max_result_bytes=9)).message + "1}")["task_id"] == task_id
+    done = done_of(completed(one, 1, 0, max_result_bytes=9))
+    assert (done.id, done.user_id) == (task_id, user)
     failure = failure_of(failed(one, ValueError(user), 0, Policy.of(), now=0))
     assert json.loads(failure.message + "1}")["user_id"] == user
     assert json.loads(failure.entry + "1}")["worker"] == worker

@@ -85,8 +85,8 @@ def test_what_is_sent(values: list[str | int | bool]) -> None:
 
 def test_a_struct_is_an_array() -> None:
     """Its members in their order, whatever bytes they are of."""
-    done = Done("\udcff", 1, 2, "", "{", "u", ("x", "\udcfe"))
-    assert Unpacker(list[list[Any]]).unpack(sent([done])) == [["\udcff", 1, 2, "", "{", "u", ["x", "\udcfe"], False]]
+    done = Done("\udcff", 1, 2, "", "u", ("x", "\udcfe"))
+    assert Unpacker(list[list[Any]]).unpack(sent([done])) == [["\udcff", 1, 2, "", "u", ["x", "\udcfe"], False]]
 
 
 def test_as_text() -> None:

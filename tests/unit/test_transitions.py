@@ -77,9 +77,9 @@ def test_claim() -> None:
 
 def test_ack_and_nack() -> None:
     """What a worker sends arrives under the names that the scripts use."""
-    done = Done("a", 1, 20, "{}", "{", "u", ("x", "y"))
+    done = Done("a", 1, 20, "{}", "u", ("x", "y"))
     sent = arguments(MADE.ack("s", [done]))
-    assert msgspec.msgpack.decode(sent["packed"]) == [["a", 1, 20, "{}", "{", "u", ["x", "y"], False]]
+    assert msgspec.msgpack.decode(sent["packed"]) == [["a", 1, 20, "{}", "u", ["x", "y"], False]]
     failure = Failure("a", 1, "retry", 500, "e", "E", "entry", "head", "u")
     sent = arguments(MADE.nack("s", failure))
     assert {name: sent[name] for name in ("id", "token", "verdict", "delay_ms", "entry", "head", "failed_seconds")} == {
@@ -95,7 +95,7 @@ def test_ack_and_nack() -> None:
 
 def test_verdicts() -> None:
     """The reply names those alone that are not done."""
-    call = MADE.ack("s", [Done(task_id, 1, 20, "", "{", "", ()) for task_id in "abcd"])
+    call = MADE.ack("s", [Done(task_id, 1, 20, "", "", ()) for task_id in "abcd"])
     assert call.read([]) == ["done"] * 4
     assert call.read([2, "lost", 4, "again"]) == ["done", "lost", "done", "again"]
 
