@@ -33,7 +33,7 @@ _FURTHER_KEYS = {
 }
 _CHANNELS = ("notifications", "channel_prefix", "user_channel_prefix", "task_channel_prefix")
 _CALL = re.compile(r"\b(?:call|try|put)\('([A-Z]+)'(?:, '([A-Z]+)')?")
-_SUBCOMMANDS = ("ACL", "CLIENT", "MEMORY", "OBJECT", "SCRIPT")
+_SUBCOMMANDS = ("ACL", "CLIENT", "MEMORY", "OBJECT", "PUBSUB", "SCRIPT")
 #: Plain commands that change what they name; all others are reads.
 _WRITES = frozenset("SET DEL UNLINK EXPIRE HSET SADD SREM LPUSH INCR DECRBY ZADD ZREM ZREMRANGEBYSCORE".split())
 

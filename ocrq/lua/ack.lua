@@ -40,6 +40,29 @@ local function outcome(fields)
   return '","status":"completed"' .. (result and result .. '}' or '')
 end
 
+-- Publishes what has been completed, each to all, to its user and by its id, as far as that may be heard. Never fails: by
+-- now the state has changed, and a notification is only a hint.
+local function announce(to)
+  local id_texts, user_texts, channels = in_json(ids), in_json(users), { notifications }
+  for i = 1, #ids do
+    channels[2 * i] = users[i] ~= '' and user_channel_prefix .. users[i] or ''
+    channels[2 * i + 1] = task_channel_prefix .. ids[i]
+  end
+  local listeners = to == 'subscribers' and try('PUBSUB', 'NUMSUB', unpack(channels)) -- per channel: its name, how many
+  local function is_heard(at) return channels[at] ~= '' and (not listeners or listeners.err or listeners[2 * at] > 0) end
+  local to_all = is_heard(1)
+  for i = 1, #ids do
+    local to_user, to_task = is_heard(2 * i), is_heard(2 * i + 1)
+    if to_all or to_user or to_task then
+      local message = '{"type":"task_completed","task_id":"' .. id_texts[i] .. '","user_id":"' .. user_texts[i]
+        .. outcome(details[i]) .. ',"timestamp":' .. time .. '}'
+      if to_all then try('PUBLISH', notifications, message) end
+      if to_user then try('PUBLISH', channels[2 * i], message) end
+      if to_task then try('PUBLISH', channels[2 * i + 1], message) end
+    end
+  end
+end
+
 for i = 1, #tasks do
   local id, token, took, result, user_id, fields, had_error = unpack(tasks[i], 1, 7)
   local key = data_prefix .. id
@@ -63,13 +86,7 @@ if #ids > 0 then
   call('ZREM', leases, unpack(ids))
   call('HDEL', held, unpack(ids))
   tally(completed, daily_prefix, now, 'tasks_completed', #ids, duration)
-  if #ids < MANY or is_heard() then
-    local id_texts, user_texts = in_json(ids), in_json(users)
-    for i = 1, #ids do
-      local message = '{"type":"task_completed","task_id":"' .. id_texts[i] .. '","user_id":"' .. user_texts[i]
-        .. outcome(details[i]) .. ',"timestamp":' .. time .. '}'
-      notify(message, ids[i], users[i], notifications, user_channel_prefix, task_channel_prefix)
-    end
-  end
+  local to = #ids < MANY and 'anybody' or audience()
+  if to ~= 'nobody' then announce(to) end
 end
 return others

@@ -156,15 +156,20 @@ local function notify(message, id, user_id, all, user_prefix, task_prefix)
   try('PUBLISH', task_prefix .. id, message)
 end
 
--- Whether anybody may hear what is published. That nobody does, only a server that is alone can tell: with no cluster
--- around it and no replica (as long as it keeps a backlog, one may come back), where others would be listening.
-local function is_heard()
-  for section, silence in pairs({ stats = 'pubsub_channels:0\r\npubsub_patterns:0\r', cluster = 'cluster_enabled:0',
-    replication = 'repl_backlog_active:0' }) do
-    local info = try('INFO', section)
-    if type(info) ~= 'string' or not string.find(info, silence, 1, true) then return true end
+-- Who may hear what is published: nobody, subscribers to that very channel alone, or anybody. That it is not anybody,
+-- only a server that is alone can tell, with no cluster around it and no replica, where others would be listening (as
+-- long as it keeps a backlog, one may come back).
+local function audience()
+  local function info(section)
+    local text = try('INFO', section)
+    return type(text) == 'string' and text or ''
   end
-  return false
+  local stats = info('stats')
+  if not (string.find(stats, 'pubsub_patterns:0\r', 1, true) and string.find(info('cluster'), 'cluster_enabled:0', 1, true)
+    and string.find(info('replication'), 'repl_backlog_active:0', 1, true)) then
+    return 'anybody'
+  end
+  return string.find(stats, 'pubsub_channels:0\r', 1, true) and 'nobody' or 'subscribers'
 end
 
 -- JSON with each byte that is no UTF-8 (a foreign id's) as the lone surrogate that stands for it, or strict readers fail.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.lua.snapshot import Rig
+from tests.lua.snapshot import SLOT, Rig
 from tests.servers import LocalServer, ServerHandle, eventually, free_port
 
 if TYPE_CHECKING:
@@ -29,11 +29,11 @@ def rig(private_server: ServerHandle) -> Iterator[Rig]:
     rig.client.close()
 
 
-def complete(rig: Rig, server: ServerHandle, *tasks: str) -> int:
+def complete(rig: Rig, server: ServerHandle, *tasks: str, user: str = "u") -> int:
     """Complete these in one call; how many messages that made."""
-    rig.running(*tasks, user_id="u")
+    rig.running(*tasks, user_id=user)
     before = published(server)
-    assert rig.ack(*tasks, user="u") == ["done"] * len(tasks)
+    assert rig.ack(*tasks, user=user) == ["done"] * len(tasks)
     return published(server) - before
 
 
@@ -61,6 +61,14 @@ def heard(ears: Any) -> list[str]:
     return [json.loads(message["data"])["task_id"] for message in messages]
 
 
+def ids(ears: Any) -> list[str]:
+    """The ids in all messages that have come by now."""
+    found = []
+    while (message := ears.get_message(timeout=0.2)) is not None:
+        found.append(json.loads(message["data"])["task_id"])
+    return found
+
+
 def test_nobody(rig: Rig, private_server: ServerHandle) -> None:
     """Where nobody listens, no message is made; all else is as ever."""
     assert complete(rig, private_server, *TASKS) == 0
@@ -69,20 +77,54 @@ def test_nobody(rig: Rig, private_server: ServerHandle) -> None:
 
 
 @pytest.mark.parametrize(
-    "where", [{"channel": "ocr:notifications"}, {"channel": "ocr:notifications:user:u"}, {"pattern": "*:notific*ns"}]
+    ("where", "each"),
+    [
+        ({"channel": "ocr:notifications"}, 1),
+        ({"channel": "ocr:notifications:user:u"}, 1),
+        ({"pattern": "*:notific*ns"}, CHANNELS),
+    ],
 )
-def test_everybody(rig: Rig, private_server: ServerHandle, where: dict[str, str]) -> None:
-    """Who listens to a channel of all these tasks hears of each, once."""
+def test_everybody(rig: Rig, private_server: ServerHandle, where: dict[str, str], each: int) -> None:
+    """Who listens to a channel of all these tasks hears of each, once; other channels are left out if that is safe."""
     with listening(private_server, **where) as ears:
-        assert complete(rig, private_server, *TASKS) == CHANNELS * len(TASKS)
+        assert complete(rig, private_server, *TASKS) == each * len(TASKS)
         assert heard(ears) == list(TASKS)
 
 
 def test_who_waits_for_one(rig: Rig, private_server: ServerHandle) -> None:
-    """A listener to a single task's channel hears of it."""
+    """A listener to a single task's channel hears of it, and nothing else is said."""
     with listening(private_server, f"{rig.keys.task_channel_prefix}c") as ears:
-        assert complete(rig, private_server, *TASKS) == CHANNELS * len(TASKS)
+        assert complete(rig, private_server, *TASKS) == 1
         assert json.loads(ears.get_message(ignore_subscribe_messages=True, timeout=5)["data"])["task_id"] == "c"
+
+
+def test_to_each_their_own(rig: Rig, private_server: ServerHandle) -> None:
+    """Of many users, tasks and listeners each hears what concerns it; tasks without a user have no user's channel."""
+    tasks = {"a": "u", "b": "", "c": "v", "d": "u", "e": "w"}
+    rig.running(*tasks)
+    with (
+        listening(private_server, f"{rig.keys.user_channel_prefix}u") as u,
+        listening(private_server, f"{rig.keys.user_channel_prefix}w") as w,
+        listening(private_server, rig.keys.user_channel_prefix) as nobodys,
+        listening(private_server, f"{rig.keys.task_channel_prefix}c") as c,
+    ):
+        before = published(private_server)
+        done = [rig.done(task, user=user) for task, user in tasks.items()]
+        assert rig.run(rig.transitions.ack(SLOT, done)) == ["done"] * len(tasks)
+        assert published(private_server) - before == 4
+        assert [ids(ears) for ears in (u, w, nobodys, c)] == [["a", "d"], ["e"], [], ["c"]]
+
+
+def test_tasks_of_nobody(rig: Rig, private_server: ServerHandle) -> None:
+    """They have no user's channel, and their messages go to no other in its place."""
+    with listening(private_server, pattern="*"):
+        assert complete(rig, private_server, *TASKS, user="") == (CHANNELS - 1) * len(TASKS)
+
+
+def test_some_other_channel(rig: Rig, private_server: ServerHandle) -> None:
+    """Whoever listens to something else hears nothing, so nothing is said."""
+    with listening(private_server, "something else"):
+        assert complete(rig, private_server, *TASKS) == 0
 
 
 def test_at_a_replica(rig: Rig, private_server: ServerHandle, replica: LocalServer) -> None:
@@ -119,9 +161,10 @@ def test_at_another_node(private_server: ServerHandle, tmp_path: Path) -> None:
         other.dispose()
 
 
-def test_who_may_not_ask(private_server: ServerHandle) -> None:
+@pytest.mark.parametrize("forbidden", ["-info", "-pubsub"])
+def test_who_may_not_ask(private_server: ServerHandle, forbidden: str) -> None:
     """Without the right to ask who listens, a worker says everything."""
-    private_server.client().execute_command("ACL", "SETUSER", "deaf", "on", "nopass", "~*", "&*", "+@all", "-info")
+    private_server.client().execute_command("ACL", "SETUSER", "deaf", "on", "nopass", "~*", "&*", "+@all", forbidden)
     rig = Rig(private_server, "ocr", user="deaf")
-    with closing(rig.client):
+    with closing(rig.client), listening(private_server, "something else"):
         assert complete(rig, private_server, *TASKS) == CHANNELS * len(TASKS)

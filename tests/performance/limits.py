@@ -29,25 +29,25 @@ LIMITS = {
         6.0, 6.6, "server commands per task, MULTI and EXEC included", "ocrq/plain_enqueue.py"
     ),
     "commands of a task": Limit(
-        7.27, 8.0, "server commands from claim to completion", "ocrq/lua/claim.lua, ack.lua, lib.lua"
+        7.14, 7.9, "server commands from claim to completion", "ocrq/lua/claim.lua, ack.lua, lib.lua"
     ),
     "commands of a task that is heard of": Limit(
-        10.3, 11.3, "server commands from claim to completion, with a listener", "ocrq/lua/claim.lua, ack.lua, lib.lua"
+        10.1, 11.2, "server commands from claim to completion, with a listener", "ocrq/lua/claim.lua, ack.lua, lib.lua"
     ),
     "commands of a task that comes alone": Limit(
         46.2, 47.5, "server commands from claim to the next wait, urgent task", "ocrq/lua/claim.lua, ack.lua, peek.lua"
     ),
     "calls of a task": Limit(
-        0.021, 0.1, "scripts called from outside, per task under load", "ocrq/worker/child.py, settler.py"
+        0.011, 0.08, "scripts called from outside, per task under load", "ocrq/worker/child.py, settler.py"
     ),
     "round trips of a task": Limit(
-        0.011, 0.06, "requests per task under load", "ocrq/worker/child.py, settler.py, ocrq/link.py"
+        0.006, 0.05, "requests per task under load", "ocrq/worker/child.py, settler.py, ocrq/link.py"
     ),
     "Python calls of a task": Limit(
-        47.7, 56.0, "Python functions per no-op task in the child's main thread", "ocrq/worker/child.py, executor.py"
+        46.3, 51.0, "Python functions per no-op task in the child's main thread", "ocrq/worker/child.py, executor.py"
     ),
     "Python calls of an async task": Limit(
-        42.9, 50.0, "Python functions per no-op async task, concurrency 10", "ocrq/worker/child.py, executor.py"
+        41.9, 46.5, "Python functions per no-op async task, concurrency 10", "ocrq/worker/child.py, executor.py"
     ),
     "Python calls of an enqueue": Limit(
         37.0, 41.0, "Python functions per call of Queue.enqueue", "ocrq/queue.py, task.py, broker.py, plain_enqueue.py"

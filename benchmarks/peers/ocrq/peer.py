@@ -32,7 +32,7 @@ SYSTEM = System(
         Variant("no result", "as shipped; the handler returns nothing", AT_LEAST_ONCE, _ocrq, "quick drain"),
         Variant(
             "heard",
-            "as `ocrq`, with a subscriber on the server: each task's three messages are published",
+            "as `ocrq`, with a subscriber to a pattern: each task's three messages are published",
             AT_LEAST_ONCE,
             _ocrq,
             "drain",
