@@ -9,10 +9,10 @@ Made by `make bench`, not by hand: {date}, {rounds} round(s), {minutes} minutes.
 ocrq does more per task than any peer here (a hash that says what became of it, counters and a daily mean, three
 notifications, a result cache, expiry, a lease, a fencing token), and all of that is switched on. Notifications of
 tasks that end together are published only where somebody may hear them: in the row *heard* all are, as for a
-subscriber to a pattern. Rows with † run a task at most once: when a worker is killed, its tasks are gone. Two yardsticks stand beside
-the peers: *naive*, the documented lifecycle with one round trip per command, and *lua64*, its bare states claimed and
-acknowledged 64 at a time by a script. Absolute times say little about another machine; the ratios, taken within each
-round, say more.
+subscriber to a pattern. Rows with † run a task at most once: when a worker is killed, its tasks are gone. Two
+yardsticks stand beside the peers: *naive*, the documented lifecycle with one round trip per command, and *lua64*, its
+bare states claimed and acknowledged 64 at a time by a script. Absolute times say little about another machine; the
+ratios, taken within each round, say more.
 """
 
 METHOD = """
