@@ -36,7 +36,7 @@ Place = Literal["dead", "quarantine"]  #: where what people have to look at is s
 
 CLAIM_GRACE_MS = 500  #: a producer may write the hash this long after the push
 REPAIR_MS = 3_600_000  #: for this long a quarantined id is looked at again, in case its hash came after all
-BATCH = 100  #: most ids that one call of promote or reap touches
+BATCH = 50  #: most ids that one call of promote or reap touches: what is urgent waits for as many
 CANCEL_SCAN = 10_000  #: longest list that a script searches; in a longer one cancel leaves a tombstone
 SIGHT = ("status", "started_at")  #: by these fields salvage knows that a task is still as it was seen
 COUNT_SCAN = 2_000  #: most waiting ids that reconcile looks at: 10 ms of the server's time

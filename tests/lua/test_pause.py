@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from ocrq.transitions import BATCH
 from tests.lua.snapshot import Rig
 
 pytestmark = pytest.mark.every_server
@@ -37,8 +38,8 @@ def test_a_paused_processor_does_not_starve_others(rig: Rig) -> None:
     assert rig.fields("s000")["status"] == "scheduled"
     assert rig.run(rig.transitions.promote()).promoted == 0
     rig.broker.resume(processors=["slow"])
-    for _ in range(3):
-        assert rig.run(rig.transitions.promote()).promoted == 100
+    for _ in range(300 // BATCH):
+        assert rig.run(rig.transitions.promote()).promoted == BATCH
     assert rig.client.zcard(rig.keys.scheduled) == 0
     assert rig.waiting() == [f"s{number:03}" for number in range(300)]
     assert rig.counter("pending") == 300
