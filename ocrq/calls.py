@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 import msgspec
@@ -75,8 +76,8 @@ def read_claim(slot: str, reply: bytes | str) -> Claim:
     return claim
 
 
-class Done(msgspec.Struct, gc=False, array_like=True):
-    """A completed task for ack, in the order in which the script has it.
+class Done(msgspec.Struct, gc=False):
+    """A completed task for ack.
 
     `result` is JSON ("": none), `fields` are names and texts of further fields for the hash; figures, which the
     notification has, too, are JSON numbers.
@@ -89,6 +90,19 @@ class Done(msgspec.Struct, gc=False, array_like=True):
     user_id: str
     fields: Sequence[str]
     had_error: bool = False  #: when it was claimed; its hash is to forget it
+
+
+def columns(done: Sequence[Done]) -> list[list[Any]]:
+    """These as the script of ack takes them: by column, the texts of all `fields` in one; but for the user ids."""
+    return [
+        [one.id for one in done],
+        [one.token for one in done],
+        [one.duration_ms for one in done],
+        [one.result for one in done],
+        list(accumulate([len(one.fields) for one in done])),
+        [text for one in done for text in one.fields],
+        [place for place, one in enumerate(done, 1) if one.had_error],
+    ]
 
 
 class Failure(NamedTuple):

@@ -25,7 +25,7 @@ def packed(values: Sequence[Any]) -> bytes:
     try:
         return _encode(values)
     except UnicodeEncodeError:  # a foreign id, or so
-        return _encode(_raw(msgspec.to_builtins(values)))
+        return _encode(_raw(values))
 
 
 def _raw(value: Any) -> Any:

@@ -22,6 +22,7 @@ from .calls import (
     Reap,
     Tidied,
     Verdict,
+    columns,
     read_claim,
     read_pairs,
 )
@@ -105,7 +106,8 @@ class Transitions:
             held=self.keys.held(slot),
             unit=self._settings.time_unit,
             result_seconds=RESULT_CACHE_SECONDS,
-            packed=packed(done),
+            packed=packed(columns(done)),
+            packed_users=packed([one.user_id for one in done]),
         )
 
     def nack(self, slot: str, failure: Failure) -> Call[Verdict]:

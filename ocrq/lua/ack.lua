@@ -2,9 +2,11 @@
 -- A repeated call changes nothing and says "again".
 -- KEYS leases held completed
 -- PREFIX data_prefix result_prefix daily_prefix user_channel_prefix task_channel_prefix notifications
--- ARGV unit result_seconds packed
--- `packed` is a MessagePack array, per task: {id, token, duration ms, result JSON ("" for none), user id, {field, text,
--- ...}, whether its hash has an error}; texts of FIGURES are JSON numbers
+-- ARGV unit result_seconds packed packed_users
+-- `packed` is a MessagePack array of columns, which take Lua less time than rows. One element per task: ids, tokens,
+-- durations in ms, results (JSON, "" for none), up to where in `fields` its own fields are. Then `fields` of all (name,
+-- text, ...; texts of FIGURES are JSON numbers), and the places of those tasks whose hash has an error.
+-- `packed_users`, with the user id of each, is seldom unpacked: only where somebody listens.
 -- RETURNS of each task that is not done now its place in `packed`, "again" or "lost"
 local allowed = try('ZREM', leases, '') -- a write that is allowed when memory is out, so that those behind it are
 local known = try('HLEN', held)
@@ -12,8 +14,11 @@ local bad = (type(allowed) == 'table' or type(known) == 'table')
   and (wrong_type(leases, 'zset') or wrong_type(held, 'hash') or type(allowed) == 'table' and allowed or known)
 if bad then return bad end
 local now, time = clock(unit)
-local tasks, others, duration = cmsgpack.unpack(packed), {}, 0
-local ids, users, details = {}, {}, {} -- of those that are completed now
+local ids, tokens, durations, results, ends, fields, erred = unpack(cmsgpack.unpack(packed), 1, 7)
+local others, duration = {}, 0
+local done, done_ids = {}, {} -- places and ids of those that are completed now
+local has_error = {}
+for i = 1, #erred do has_error[erred[i]] = true end
 -- Times instead of lifetimes: those the server would have to turn into times, each for itself.
 local kept_until = string.format('%.0f', now + 1000 * TASK_SECONDS)
 local cached_until = string.format('%.0f', now + 1000 * result_seconds)
@@ -29,12 +34,15 @@ local function in_json(texts)
   return escaped
 end
 
+-- The fields of a task: where the first and where the last of them is.
+local function range(i) return (ends[i - 1] or 0) + 1, ends[i] end
+
 -- What the documented message of a completed task has between the user and the time.
-local function outcome(fields)
+local function outcome(first, last)
   local result
-  for i = 1, #fields, 2 do
-    if FIGURES[fields[i]] then
-      result = (result and result .. ',"' or ',"result":{"') .. fields[i] .. '":' .. fields[i + 1]
+  for at = first, last, 2 do
+    if FIGURES[fields[at]] then
+      result = (result and result .. ',"' or ',"result":{"') .. fields[at] .. '":' .. fields[at + 1]
     end
   end
   return '","status":"completed"' .. (result and result .. '}' or '')
@@ -43,19 +51,22 @@ end
 -- Publishes what has been completed, each to all, to its user and by its id, as far as that may be heard. Never fails: by
 -- now the state has changed, and a notification is only a hint.
 local function announce(to)
-  local id_texts, user_texts, channels = in_json(ids), in_json(users), { notifications }
-  for i = 1, #ids do
-    channels[2 * i] = users[i] ~= '' and user_channel_prefix .. users[i] or ''
-    channels[2 * i + 1] = task_channel_prefix .. ids[i]
+  local users, of_users, channels = cmsgpack.unpack(packed_users), {}, { notifications }
+  for i = 1, #done do
+    local id, user = done_ids[i], users[done[i]]
+    of_users[i] = user
+    channels[2 * i] = user ~= '' and user_channel_prefix .. user or ''
+    channels[2 * i + 1] = task_channel_prefix .. id
   end
+  local id_texts, user_texts = in_json(done_ids), in_json(of_users)
   local listeners = to == 'subscribers' and try('PUBSUB', 'NUMSUB', unpack(channels)) -- per channel: its name, how many
   local function is_heard(at) return channels[at] ~= '' and (not listeners or listeners.err or listeners[2 * at] > 0) end
   local to_all = is_heard(1)
-  for i = 1, #ids do
+  for i = 1, #done do
     local to_user, to_task = is_heard(2 * i), is_heard(2 * i + 1)
     if to_all or to_user or to_task then
       local message = '{"type":"task_completed","task_id":"' .. id_texts[i] .. '","user_id":"' .. user_texts[i]
-        .. outcome(details[i]) .. ',"timestamp":' .. time .. '}'
+        .. outcome(range(done[i])) .. ',"timestamp":' .. time .. '}'
       if to_all then try('PUBLISH', notifications, message) end
       if to_user then try('PUBLISH', channels[2 * i], message) end
       if to_task then try('PUBLISH', channels[2 * i + 1], message) end
@@ -63,30 +74,30 @@ local function announce(to)
   end
 end
 
-for i = 1, #tasks do
-  local id, token, took, result, user_id, fields, had_error = unpack(tasks[i], 1, 7)
+for i = 1, #ids do
+  local id = ids[i]
   local key = data_prefix .. id
   local now_is = try('HMGET', key, 'deliveries', 'status') -- of another type: an error, and no array
-  local is_ours = tonumber(now_is[1]) == token
+  local is_ours = (now_is[1] == '1' and 1 or tonumber(now_is[1])) == tokens[i]
   if is_ours and now_is[2] == 'processing' then
-    local at = #ids + 1
-    ids[at], users[at], details[at] = id, user_id, fields
-    if had_error then call('HDEL', key, 'error', 'error_type') end
-    call('HSET', key, 'status', 'completed', 'completed_at', time, unpack(fields))
+    local at = #done + 1
+    done[at], done_ids[at] = i, id
+    if has_error[i] then call('HDEL', key, 'error', 'error_type') end
+    call('HSET', key, 'status', 'completed', 'completed_at', time, unpack(fields, range(i)))
     call('PEXPIREAT', key, kept_until)
-    if result ~= '' then call('SET', result_prefix .. id, result, 'PXAT', cached_until) end
-    duration = duration + took
+    if results[i] ~= '' then call('SET', result_prefix .. id, results[i], 'PXAT', cached_until) end
+    duration = duration + durations[i]
   else
     local is_again = is_ours and now_is[2] == 'completed'
     if is_again then call('HDEL', held, id) end -- a server that went back in time gave one token to two; one was first
     others[#others + 1], others[#others + 2] = i, is_again and 'again' or 'lost'
   end
 end
-if #ids > 0 then
-  call('ZREM', leases, unpack(ids))
-  call('HDEL', held, unpack(ids))
-  tally(completed, daily_prefix, now, 'tasks_completed', #ids, duration)
-  local to = #ids < MANY and 'anybody' or audience()
+if #done > 0 then
+  call('ZREM', leases, unpack(done_ids))
+  call('HDEL', held, unpack(done_ids))
+  tally(completed, daily_prefix, now, 'tasks_completed', #done, duration)
+  local to = #done < MANY and 'anybody' or audience()
   if to ~= 'nobody' then announce(to) end
 end
 return others

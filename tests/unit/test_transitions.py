@@ -77,9 +77,13 @@ def test_claim() -> None:
 
 def test_ack_and_nack() -> None:
     """What a worker sends arrives under the names that the scripts use."""
-    done = Done("a", 1, 20, "{}", "u", ("x", "y"))
-    sent = arguments(MADE.ack("s", [done]))
-    assert msgspec.msgpack.decode(sent["packed"]) == [["a", 1, 20, "{}", "u", ["x", "y"], False]]
+    plain, full = Done("a", 1, 20, "{}", "u", ()), Done("b", 2, 30, "", "", ("x", "y", "z", "0"), had_error=True)
+    last = Done("c", 1, 1.5, "[]", "v", ("x", "z"))
+    sent = arguments(MADE.ack("s", [plain, full, last]))
+    ids, tokens, durations, results = ["a", "b", "c"], [1, 2, 1], [20, 30, 1.5], ["{}", "", "[]"]
+    columns = [ids, tokens, durations, results, [0, 4, 6], ["x", "y", "z", "0", "x", "z"], [2]]
+    assert msgspec.msgpack.decode(sent["packed"]) == columns
+    assert msgspec.msgpack.decode(sent["packed_users"]) == ["u", "", "v"]
     failure = Failure("a", 1, "retry", 500, "e", "E", "entry", "head", "u")
     sent = arguments(MADE.nack("s", failure))
     assert {name: sent[name] for name in ("id", "token", "verdict", "delay_ms", "entry", "head", "failed_seconds")} == {
