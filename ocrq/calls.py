@@ -68,11 +68,12 @@ _unpack_claim = Unpacker(Claim).unpack
 
 
 def read_claim(slot: str, reply: bytes | str) -> Claim:
-    """What a claim for this slot says; the script leaves out of the hashes what is the same in all."""
+    """What a claim for this slot says; the script leaves out of the hashes what is the same in all, or in most."""
     claim = _unpack_claim(reply)
     same = {"status": PROCESSING, "worker_id": slot, "started_at": claim.started_at}
+    first = same | {"attempts": "1", "deliveries": "1"}
     for _, _, fields in claim.tasks:
-        fields.update(same)
+        fields.update(same if "deliveries" in fields else first)
     return claim
 
 

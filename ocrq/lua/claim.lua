@@ -8,7 +8,7 @@
 -- REST per lane: queue name
 -- RETURNS MessagePack, {server ms, the same as hashes have it, whether there may be more, whether a task was met that is
 -- claimed alone, claims until the next fair one, per task {id, token, hash, in which status, worker_id and started_at may
--- be missing or old}, notes}
+-- be missing or old, and attempts and deliveries missing where both are 1}, notes}
 local halted = try('SMEMBERS', paused)
 if halted.err then return wrong_type(paused, 'set') or halted end
 for i = 1, #halted do halted[halted[i]] = true end
@@ -55,7 +55,8 @@ if bad then return bad end
 
 local deadline = string.format('%.0f', now + tonumber(lease_ms))
 local looked_at, taken_out = 0, 0
-local mine, leased, held_args = {}, {}, { '', nonce }
+local mine, leased, leasing, held_args = {}, {}, 0, { '', nonce } -- `leasing`: how many arguments there are for leases
+local of_claim = ':' .. nonce .. ':'
 local are_usual = false -- whether all ids of the batch at hand look like ids
 local MANY = 32 -- arguments, two a lease
 local LONG = '-----------------------------------------------------------------' -- over the longest a listpack takes
@@ -200,9 +201,10 @@ end
 local function after(text) return (not text or text == '0') and '1' or text_of(count_of(text) + 1) end
 
 -- A number to 9999 as four digits, for a fifth of what formatting it costs.
+local char = string.char
 local function padded(n)
   local ones, tens, hundreds = n % 10, n % 100, n % 1000
-  return string.char(48 + (n - hundreds) / 1000, 48 + (hundreds - tens) / 100, 48 + (tens - ones) / 10, 48 + ones)
+  return char(48 + (n - hundreds) / 1000, 48 + (hundreds - tens) / 100, 48 + (tens - ones) / 10, 48 + ones)
 end
 
 -- Whether all of these look like ids: not empty, not too long, no JSON object, no control character. One look at all of
@@ -236,7 +238,9 @@ local function take(element, lane, score, has_lease)
   end
   if f.deliveries ~= '0' then call('PERSIST', key) end -- it may have a lifetime, unless enqueue has just made it
   local token, attempts = after(f.deliveries), after(f.attempts)
-  f.status, f.attempts, f.deliveries = nil, attempts, token -- the worker knows what it is told of all
+  f.status = nil -- the worker knows what it is told of all, and what most have
+  if token == '1' and attempts == '1' then f.attempts, f.deliveries = nil, nil
+  else f.attempts, f.deliveries = attempts, token end
   if score and not f.priority then -- mostly a foreign producer's
     f.priority = score
     call('HSET', key, 'status', 'processing', 'worker_id', slot, 'started_at', time, 'attempts', attempts,
@@ -245,11 +249,9 @@ local function take(element, lane, score, has_lease)
     call('HSET', key, 'status', 'processing', 'worker_id', slot, 'started_at', time, 'attempts', attempts,
       'deliveries', token)
   end
-  taken = taken + 1
-  local n = #held_args
-  held_args[n + 1], held_args[n + 2] = id, token .. ':' .. nonce .. ':' .. padded(taken)
-  n = #leased
-  leased[n + 1], leased[n + 2] = deadline, id
+  taken, leasing = taken + 1, leasing + 2
+  held_args[2 * taken + 1], held_args[2 * taken + 2] = id, token .. of_claim .. padded(taken)
+  leased[leasing - 1], leased[leasing] = deadline, id
   mine[id] = true
   claimed[taken] = { id, token == '1' and 1 or tonumber(token), f }
   fair_after = fair_after - 1
@@ -274,12 +276,12 @@ local function take_all(elements, lane, score)
     if alone then break end
   end
   redis.setresp(2)
-  if #leased > 0 then
+  if leasing > 0 then
     -- A long member makes a skip list of the set: a list of up to 128 short ones is searched whole for each new one.
-    if #leased > MANY then call('ZADD', leases, '0', LONG) end
+    if leasing > MANY then call('ZADD', leases, '0', LONG) end
     call('ZADD', leases, unpack(leased))
-    if #leased > MANY then call('ZREM', leases, LONG) end
-    leased = {}
+    if leasing > MANY then call('ZREM', leases, LONG) end
+    leased, leasing = {}, 0
   end
   taken_out = taken_out + #gone
   return gone
