@@ -26,9 +26,10 @@ _SUPERVISOR_BEAT, _KEEPER_BEAT = 1008, 1016
 # pid, generation, state, tasks that were to be stopped so far, beat, failed starts before this one
 _SLOT_HEAD = struct.Struct("=IIIIdQ")
 _BEAT = struct.Struct("=d")
-_ENTRY = struct.Struct("=ddHH")  # deadline, started, length of id, whether to stop; the id follows
+_ENTRY = struct.Struct("=ddHH")  # deadline, started, length of id (0: no task), whether to stop; the id follows
+_LENGTH, _LENGTH_AT, _ID_AT = struct.Struct("=H"), 16, _ENTRY.size
 _MAX_ID = 512
-_ENTRY_SIZE = _ENTRY.size + _MAX_ID + 4
+_ENTRY_SIZE = _ID_AT + _MAX_ID + 4
 
 _FORGET_SECONDS = 24 * 3600
 
@@ -214,14 +215,14 @@ class Slot:
         """Note that a task begins, with its hard deadline (inf: none); returns where, for `finish`."""
         at = self._free.pop()
         encoded = task_id.encode("utf-8", "surrogateescape")[:_MAX_ID]
-        end = at + _ENTRY.size
-        self._memory[end : end + len(encoded)] = encoded
-        _ENTRY.pack_into(self._memory, at, deadline, started, len(encoded), 0)
+        size, begin = len(encoded), at + _ID_AT
+        self._memory[begin : begin + size] = encoded
+        _ENTRY.pack_into(self._memory, at, deadline, started, size, 0)
         return at
 
     def finish(self, at: int) -> None:
         """Note that the task is over."""
-        _ENTRY.pack_into(self._memory, at, 0.0, 0.0, 0, 0)
+        _LENGTH.pack_into(self._memory, at + _LENGTH_AT, 0)
         self._free.append(at)
 
     def beat(self, state: int, now: float) -> None:
@@ -280,8 +281,8 @@ class Slot:
         deadline, started, length, stop = _ENTRY.unpack_from(self._memory, at)
         if not length:
             return None
-        end = at + _ENTRY.size
-        text = bytes(self._memory[end : end + min(length, _MAX_ID)]).decode("utf-8", "surrogateescape")
+        begin = at + _ID_AT
+        text = bytes(self._memory[begin : begin + min(length, _MAX_ID)]).decode("utf-8", "surrogateescape")
         return Running(text, started, deadline, bool(stop))
 
     def _head(self) -> tuple[int, int, int, int, float, int]:

@@ -15,6 +15,7 @@ from ..retry import GiveUp, Policy, decide
 from ..task import FAILED, SCHEDULED, Task
 
 _FIGURES = ("confidence", "word_count", "page_count", "processing_time_ms")  #: of a result, for its task's hash
+_has_none = frozenset(_FIGURES).isdisjoint
 _MAX_ERROR = 2000  #: characters of an error message that are kept
 _encode = msgspec.json.Encoder().encode
 
@@ -36,7 +37,7 @@ def completed(task: Task, result: Any, duration: float, *, max_result_bytes: int
     figures: list[str] = []
     if result is not None:
         encoded, size = _encode_result(result, max_result_bytes)
-        if type(result) is dict or isinstance(result, Mapping):
+        if (type(result) is dict or isinstance(result, Mapping)) and not _has_none(result):
             for name in _FIGURES:
                 value = result.get(name)
                 if type(value) is int or (type(value) is float and math.isfinite(value)):
