@@ -179,7 +179,7 @@ def _scale(summary: Summary) -> Iterator[Goal]:
 
 def _work(summary: Summary) -> Iterator[Goal]:
     best = summary.best("cpu", "seconds", summary.peers("cpu"), least=True)
-    ratio = summary.ratio("cpu", OCRQ, "seconds", summary.values("bare", BARE, "seconds"))
+    ratio = summary.ratio("cpu", OCRQ, "seconds", summary.values("cpu", BARE, "seconds"))
     shown = number(summary.median("cpu", OCRQ, "seconds"))
     yield Goal("native work of 30 ms, two processes, s", shown, _shown(best), "≤ 1.03 × bare processes", ratio, 1.03)
     ratio = summary.ratio("pages", OCRQ_PAGES, "seconds", summary.values("pages", ENGINE, "seconds"))

@@ -165,12 +165,11 @@ class Report:
         )
 
     def _work(self) -> Iterator[str]:
-        bare = self._summary.values("bare", BARE, "seconds")
+        bare = self._summary.values("cpu", BARE, "seconds")
         yield self._table(
             "Native work of 30 ms a task on two processes",
             "cpu",
             [("s", self._spread("cpu", "seconds")), ("over bare processes", self._more("cpu", "seconds", bare))],
-            f"Bare processes: {number(middle(bare.values()))} s.",
         )
         alone = {key: self._summary.values("pages", ENGINE, key) for key in ("seconds", "cpu_s")}
         yield self._table(

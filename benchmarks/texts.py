@@ -41,7 +41,7 @@ METHOD = """
 - **Behind a long task**: two processes find 400 short tasks, a long one and 20 short ones; how long after the start of
   the long one did those begin?
 - **Native work** is a key derivation of 30 ms that has released the GIL, as OCR engines do; bare processes share the
-  same work without a queue.
+  same work without a queue, and each round has three pairs of them and ocrq, in turns.
 - **Real pages** are the five A4 pages at 150 dpi of `examples/make_samples.py` (two columns and a letter as PNG, three
   scans as JPEG), read by two processes from when both have their models loaded and have read a page. For ocrq, which
   finds them waiting, the time ends when the producer has heard of the last one, whose result, with words and boxes, is

@@ -196,29 +196,32 @@ def idle(bench: Bench, system: System, variant: Variant) -> Numbers:
 
 
 def cpu(bench: Bench, system: System, variant: Variant) -> Numbers:
-    """All CPUs: native work of 30 ms a task on two processes, from the first enqueue call to the last task's end."""
+    """All CPUs: native work of 30 ms a task on two processes, through a queue or in bare processes."""
     count = bench.sizes.burns
     with bench.cell(system, variant, ALL, BENCH_TASKS=str(count)) as cell:
-        cell.start_producer()
-        cell.start_workers(2, line=2)
-        cell.warm(2)
-        time.sleep(0.3)
-        answer = cell.ask("burns", count=count, sends=count)
-        if not cell.wait_done(cell.sent, 20):
-            raise RuntimeError(f"ran {cell.counts.done()} of {cell.sent} tasks in 20 s")
-        _, last = cell.counts.span()
-        return {"seconds": (last - answer["began"]) / 1e9}
+        return {"seconds": (_bare if variant.name == "bare" else _queued)(cell, count)}
 
 
-def bare(bench: Bench, system: System, variant: Variant) -> Numbers:
-    """All CPUs: the same work in two processes without any queue."""
-    count = bench.sizes.burns
-    with bench.cell(system, variant, ALL, BENCH_TASKS=str(count)) as cell:
-        cell.start_workers(2, line=2)
-        if not cell.wait_done(count // 2 * 2 + 2, 20):  # each begins with a no-op, at the starting line
-            raise RuntimeError("did not finish in 20 s")
-        first, last = cell.counts.span()
-        return {"seconds": (last - first) / 1e9}
+def _queued(cell: Cell, count: int) -> float:
+    """Seconds from the first enqueue call to the last task's end."""
+    cell.start_producer()
+    cell.start_workers(2, line=2)
+    cell.warm(2)
+    time.sleep(0.3)
+    answer = cell.ask("burns", count=count, sends=count)
+    if not cell.wait_done(cell.sent, 20):
+        raise RuntimeError(f"ran {cell.counts.done()} of {cell.sent} tasks in 20 s")
+    _, last = cell.counts.span()
+    return float(last - answer["began"]) / 1e9
+
+
+def _bare(cell: Cell, count: int) -> float:
+    """Seconds in which the processes, without any queue, do their shares."""
+    cell.start_workers(2, line=2)
+    if not cell.wait_done(count // 2 * 2 + 2, 20):  # each begins with a no-op, at the starting line
+        raise RuntimeError("did not finish in 20 s")
+    first, last = cell.counts.span()
+    return (last - first) / 1e9
 
 
 def helps(bench: Bench, system: System, variant: Variant) -> Numbers:  # noqa: ARG001  # one signature for all

@@ -20,7 +20,7 @@ SYSTEM = System(
             "BRPOP, HSET processing, HSET completed, INCR, PUBLISH: a round trip each, and no lease",
             AT_MOST_ONCE,
             lambda processes, _: _worker("naive") * processes,
-            "quick drain two alone bulk latency cpu idle",
+            "quick drain two alone bulk latency idle",
         ),
         Variant(
             "lua64",
@@ -34,7 +34,7 @@ SYSTEM = System(
             "no queue: each process runs its share of the work",
             "-",
             lambda processes, _: [["python", "app.py", "bare", str(processes)]] * processes,
-            "quick bare",
+            "quick cpu",
         ),
         Variant(
             "engine",
