@@ -96,7 +96,7 @@ def _life(port: int, count: Callable[[Callable[[], None]], int], tasks: int, bat
 
     def ack() -> None:
         for one in claims:
-            done = [Done(task.id, task.token, 12.0, '{"x":1}', "u1", ()) for task in one.tasks]
+            done = [Done(task.id, task.token, 12.0, '{"x":1}', "u1", ("result_bytes", "7")) for task in one.tasks]
             broker.run(broker.transitions.ack(_SLOT, done))
 
     enqueue_many()  # so that all scripts and tables are there

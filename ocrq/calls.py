@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import accumulate
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 import msgspec
@@ -93,17 +92,14 @@ class Done(msgspec.Struct, gc=False):
     had_error: bool = False  #: when it was claimed; its hash is to forget it
 
 
-def columns(done: Sequence[Done]) -> list[list[Any]]:
-    """These as the script of ack takes them: by column, the texts of all `fields` in one; but for the user ids."""
-    return [
-        [one.id for one in done],
-        [one.token for one in done],
-        [one.duration_ms for one in done],
-        [one.result for one in done],
-        list(accumulate([len(one.fields) for one in done])),
-        [text for one in done for text in one.fields],
-        [place for place, one in enumerate(done, 1) if one.had_error],
-    ]
+def together(done: Sequence[Done]) -> list[list[Any]]:
+    """These as the script of ack takes them, but for user ids: values, fields, and places of those with an error."""
+    values: list[Any] = []
+    fields: list[str] = []
+    for one in done:
+        fields += one.fields
+        values += (one.id, one.token, one.duration_ms, one.result, len(fields))
+    return [values, fields, [place for place, one in enumerate(done, 1) if one.had_error]]
 
 
 class Failure(NamedTuple):

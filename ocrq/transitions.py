@@ -22,9 +22,9 @@ from .calls import (
     Reap,
     Tidied,
     Verdict,
-    columns,
     read_claim,
     read_pairs,
+    together,
 )
 from .keys import RESULT_CACHE_SECONDS, Keys
 from .lua import Arg, script
@@ -106,7 +106,7 @@ class Transitions:
             held=self.keys.held(slot),
             unit=self._settings.time_unit,
             result_seconds=RESULT_CACHE_SECONDS,
-            packed=packed(columns(done)),
+            packed=packed(together(done)),
             packed_users=packed([one.user_id for one in done]),
         )
 

@@ -3,9 +3,9 @@
 -- KEYS leases held completed
 -- PREFIX data_prefix result_prefix daily_prefix user_channel_prefix task_channel_prefix notifications
 -- ARGV unit result_seconds packed packed_users
--- `packed` is a MessagePack array of columns, which take Lua less time than rows. One element per task: ids, tokens,
--- durations in ms, results (JSON, "" for none), up to where in `fields` its own fields are. Then `fields` of all (name,
--- text, ...; texts of FIGURES are JSON numbers), and the places of those tasks whose hash has an error.
+-- `packed` is a MessagePack array of three, of all tasks together, as a table for each would take Lua longer: of each
+-- WIDTH values, namely id, token, duration in ms, result (JSON, "" for none), up to where in `fields` its own ones are;
+-- `fields` (name, text, ...; texts of FIGURES are JSON numbers); places of those tasks whose hash has an error.
 -- `packed_users`, with the user id of each, is seldom unpacked: only where somebody listens.
 -- RETURNS of each task that is not done now its place in `packed`, "again" or "lost"
 local allowed = try('ZREM', leases, '') -- a write that is allowed when memory is out, so that those behind it are
@@ -14,7 +14,8 @@ local bad = (type(allowed) == 'table' or type(known) == 'table')
   and (wrong_type(leases, 'zset') or wrong_type(held, 'hash') or type(allowed) == 'table' and allowed or known)
 if bad then return bad end
 local now, time = clock(unit)
-local ids, tokens, durations, results, ends, fields, erred = unpack(cmsgpack.unpack(packed), 1, 7)
+local WIDTH = 5
+local values, fields, erred = unpack(cmsgpack.unpack(packed), 1, 3)
 local others, duration = {}, 0
 local done, done_ids = {}, {} -- places and ids of those that are completed now
 local has_error = {}
@@ -35,7 +36,7 @@ local function in_json(texts)
 end
 
 -- The fields of a task: where the first and where the last of them is.
-local function range(i) return (ends[i - 1] or 0) + 1, ends[i] end
+local function range(i) return (values[WIDTH * (i - 1)] or 0) + 1, values[WIDTH * i] end
 
 -- What the documented message of a completed task has between the user and the time.
 local function outcome(first, last)
@@ -74,19 +75,20 @@ local function announce(to)
   end
 end
 
-for i = 1, #ids do
-  local id = ids[i]
+for i = 1, #values / WIDTH do
+  local at = WIDTH * (i - 1) + 1
+  local id, token, took, result = values[at], values[at + 1], values[at + 2], values[at + 3]
   local key = data_prefix .. id
   local now_is = try('HMGET', key, 'deliveries', 'status') -- of another type: an error, and no array
-  local is_ours = (now_is[1] == '1' and 1 or tonumber(now_is[1])) == tokens[i]
+  local is_ours = (now_is[1] == '1' and 1 or tonumber(now_is[1])) == token
   if is_ours and now_is[2] == 'processing' then
-    local at = #done + 1
-    done[at], done_ids[at] = i, id
+    local place = #done + 1
+    done[place], done_ids[place] = i, id
     if has_error[i] then call('HDEL', key, 'error', 'error_type') end
     call('HSET', key, 'status', 'completed', 'completed_at', time, unpack(fields, range(i)))
     call('PEXPIREAT', key, kept_until)
-    if results[i] ~= '' then call('SET', result_prefix .. id, results[i], 'PXAT', cached_until) end
-    duration = duration + durations[i]
+    if result ~= '' then call('SET', result_prefix .. id, result, 'PXAT', cached_until) end
+    duration = duration + took
   else
     local is_again = is_ours and now_is[2] == 'completed'
     if is_again then call('HDEL', held, id) end -- a server that went back in time gave one token to two; one was first

@@ -35,7 +35,7 @@ LIMITS = {
         10.1, 11.2, "server commands from claim to completion, with a listener", "ocrq/lua/claim.lua, ack.lua, lib.lua"
     ),
     "commands of a task that comes alone": Limit(
-        46.2, 47.5, "server commands from claim to the next wait, urgent task", "ocrq/lua/claim.lua, ack.lua, peek.lua"
+        45.2, 46.5, "server commands from claim to the next wait, urgent task", "ocrq/lua/claim.lua, ack.lua, peek.lua"
     ),
     "calls of a task": Limit(
         0.011, 0.08, "scripts called from outside, per task under load", "ocrq/worker/child.py, settler.py"

@@ -82,9 +82,8 @@ def test_ack_and_nack() -> None:
     plain, full = Done("a", 1, 20, "{}", "u", ()), Done("b", 2, 30, "", "", ("x", "y", "z", "0"), had_error=True)
     last = Done("c", 1, 1.5, "[]", "v", ("x", "z"))
     sent = arguments(MADE.ack("s", [plain, full, last]))
-    ids, tokens, durations, results = ["a", "b", "c"], [1, 2, 1], [20, 30, 1.5], ["{}", "", "[]"]
-    columns = [ids, tokens, durations, results, [0, 4, 6], ["x", "y", "z", "0", "x", "z"], [2]]
-    assert msgspec.msgpack.decode(sent["packed"]) == columns
+    values = ["a", 1, 20, "{}", 0, "b", 2, 30, "", 4, "c", 1, 1.5, "[]", 6]
+    assert msgspec.msgpack.decode(sent["packed"]) == [values, ["x", "y", "z", "0", "x", "z"], [2]]
     assert msgspec.msgpack.decode(sent["packed_users"]) == ["u", "", "v"]
     failure = Failure("a", 1, "retry", 500, "e", "E", "entry", "head", "u")
     sent = arguments(MADE.nack("s", failure))
