@@ -138,7 +138,7 @@ local function tally(counter, daily_prefix, now, field, n, duration_ms)
   if duration_ms and type(count) == 'number' and count > 0 then
     local seen = call('HMGET', daily, 'avg_processing_time', 'processing_ms')
     local before, mean, sum = math.max(0, count - n), tonumber(seen[1]), tonumber(seen[2])
-    has_lifetime = seen[2] -- with that field it has been here before
+    has_lifetime = seen[2] -- a field of ours
     local is_mean = mean and mean >= 0 and mean < 1e12
     if not is_mean then mean = duration_ms / n end
     -- The sum counts as long as the mean is what we made of it: other programs set a mean, or add to the number alone.
@@ -146,7 +146,8 @@ local function tally(counter, daily_prefix, now, field, n, duration_ms)
     sum = math.floor(1000 * (sum + duration_ms) + 0.5) / 1000 -- as it is written, or the mean would not be what it makes
     try('HSET', daily, 'avg_processing_time', string.format('%.3f', sum / count), 'processing_ms', text_of(sum))
   end
-  if not has_lifetime and call('TTL', daily) == -1 then call('EXPIRE', daily, DAILY_SECONDS) end -- once, also when others wrote it first
+  -- Once, also when others wrote it first.
+  if not has_lifetime and call('TTL', daily) == -1 then call('EXPIRE', daily, DAILY_SECONDS) end
 end
 
 -- Publishes to all, to the user and to the task. Never fails: by now the state has changed, and a notification is only a
