@@ -113,7 +113,7 @@ class Settler:
             event, level = _NOTES.get(what, ("quarantined", logging.WARNING))
             logs.transition(_log, event, level=level, task_id=element, reason=what)
         if len(claimed.tasks) > 1 or (claimed.tasks and self._runs_many):
-            self._busy.set()  # for a single one that costs more than it brings: its time to start
+            self._watch_closely()  # for a single one that costs more than it brings: its time to start
         if self.link.connections > self._audited and self._audit():
             return claimed._replace(more=True)  # what it pushed itself does not ring here
         return claimed
@@ -159,7 +159,7 @@ class Settler:
         """A handler begins; `soft_deadline` is monotonic as `now` is, inf for none."""
         self._running[task.id] = (now, soft_deadline)
         if soft_deadline - now < _UNWATCHED:
-            self._busy.set()
+            self._watch_closely()
 
     def ended(self, task: Task) -> None:
         """The handler is over."""
@@ -175,7 +175,7 @@ class Settler:
             if not self._outcomes:
                 self._oldest = now
             self._outcomes.append(outcome)
-        if self._napping:
+        if self._napping and (self.buffer or self._runs_many):  # otherwise the next claim takes it along at once
             self._alarm.set()
         if now - self._oldest > ACK_WITHIN or (isinstance(outcome.settle, Done) and len(outcome.settle.result) > LARGE):
             self.flush()
@@ -209,7 +209,7 @@ class Settler:
         if task.id in self._lost:
             raise LeaseLost(f"task {task.id} is no longer this worker's: its lease ran out or it was cancelled")
         self._progress[task.id] = (task, fraction, text)
-        self._busy.set()
+        self._watch_closely()
 
     def idle(self, next_count: int) -> None:
         """Nothing runs and nothing is claimed: the settler's thread may sleep, and the next claim is made ready."""
@@ -289,6 +289,12 @@ class Settler:
 
     # -- the settler's thread ----------------------------------------------------------------------------------
 
+    def _watch_closely(self) -> None:
+        """From any thread: there is something to see to; the settler's thread looks at it now, and from now on."""
+        self._busy.set()
+        if self._napping:
+            self._alarm.set()
+
     def _watch(self) -> None:
         while not self._closed:
             if not self._running and not self._busy.wait(_UNWATCHED):
@@ -304,9 +310,9 @@ class Settler:
                 time.sleep(pause)
 
     def _nap(self, seconds: float) -> None:
-        """Sleep until there is an outcome."""
+        """Sleep until there is something to see to."""
         self._napping = True
-        if not self._outcomes:
+        if not self._outcomes and not self.buffer:
             self._alarm.wait(seconds)
         self._napping = False
         self._alarm.clear()
@@ -329,7 +335,7 @@ class Settler:
             else:
                 until = min(until, soft_deadline - now)
         self.on_look()
-        return until if now - began > LONG_TASK else _TICK
+        return _TICK if self._outcomes or self.buffer else until
 
     def _send_progress(self) -> None:
         reports, self._progress = self._progress, {}

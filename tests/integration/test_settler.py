@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from contextlib import closing
@@ -81,6 +82,57 @@ def test_beside_others_an_outcome_waits_for_no_claim(private_server: ServerHandl
             outcome = completed(settler.buffer.popleft(), None, 0.0, max_result_bytes=1)
             settler.settle(outcome, time.monotonic())
             eventually(lambda: own.fields("a")["status"] == "completed", "the ack", 5)
+    own.client.close()
+
+
+def test_an_outcome_beside_a_long_task_waits_asleep(private_server: ServerHandle) -> None:
+    """Until the first outcome is sent, the thread looks a few times, whatever runs long beside it."""
+    own = Rig(private_server, "ocr")
+    own.push("long", "short")
+    looks: list[float] = []
+    with closing(Ears(private_server.url, "ocr")) as ears:
+        settler = Settler(
+            ears.link, own.settings, own.keys, slot=SLOT, queues=["default"], default_processor="", runs_many=True
+        )
+        settler.on_look = lambda: looks.append(time.monotonic())
+        with closing(settler):
+            settler.claim(2, None)
+            long, short = (settler.buffer.popleft() for _ in range(2))
+            for task in (long, short):
+                settler.began(task, time.monotonic() - 1, math.inf)
+            eventually(lambda: len(looks) > 0, "the thread looks")
+            settler.ended(short)
+            before = len(looks)
+            settler.settle(completed(short, None, 0.1, max_result_bytes=100), time.monotonic())
+            eventually(lambda: own.fields("short")["status"] == "completed", "the outcome is sent")
+            assert len(looks) - before < 20
+    own.client.close()
+
+
+def test_beside_a_task_alone_the_thread_sleeps(private_server: ServerHandle) -> None:
+    """Each look takes time from native code: with nothing to send or to give back, ten a second are enough."""
+    own = Rig(private_server, "ocr")
+    own.push("a", "b")
+    looks: list[float] = []
+    with closing(Ears(private_server.url, "ocr")) as ears:
+        settler = Settler(ears.link, own.settings, own.keys, slot=SLOT, queues=["default"], default_processor="")
+        settler.on_look = lambda: looks.append(time.monotonic())
+        with closing(settler):
+            settler.claim(2, None)
+            first = settler.buffer.popleft()
+            settler.began(first, time.monotonic(), math.inf)
+            eventually(lambda: own.waiting() == ["b"], "what was claimed ahead is given back")
+            settler.ended(first)
+            looks.clear()
+            for number in range(40):  # one task of 10 ms after the other
+                settler.claim(1, None)
+                task = settler.buffer.popleft()
+                settler.began(task, time.monotonic(), math.inf)
+                time.sleep(0.01)
+                settler.ended(task)
+                settler.settle(completed(task, None, 0.01, max_result_bytes=100), time.monotonic())
+                own.push(f"c{number}")
+            assert len(looks) < 15
     own.client.close()
 
 
