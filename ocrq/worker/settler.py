@@ -80,6 +80,7 @@ class Settler:
         self._busy = threading.Event()
         self._alarm = threading.Event()
         self._napping = False
+        self._comes_together = False  # whether the last claim had several tasks: so may the next, in no time
         self._closed = False
         self._running: dict[str, tuple[float, float]] = {}  # id -> began, soft deadline (monotonic)
         self.on_soft_timeout: Callable[[str], None] = lambda _task_id: None
@@ -112,7 +113,8 @@ class Settler:
         for element, what in claimed.notes:
             event, level = _NOTES.get(what, ("quarantined", logging.WARNING))
             logs.transition(_log, event, level=level, task_id=element, reason=what)
-        if len(claimed.tasks) > 1 or (claimed.tasks and self._runs_many):
+        self._comes_together = len(claimed.tasks) > 1
+        if self._comes_together or (claimed.tasks and self._runs_many):
             self._watch_closely()  # for a single one that costs more than it brings: its time to start
         if self.link.connections > self._audited and self._audit():
             return claimed._replace(more=True)  # what it pushed itself does not ring here
@@ -335,7 +337,7 @@ class Settler:
             else:
                 until = min(until, soft_deadline - now)
         self.on_look()
-        return _TICK if self._outcomes or self.buffer else until
+        return _TICK if self._outcomes or self.buffer or self._comes_together else until
 
     def _send_progress(self) -> None:
         reports, self._progress = self._progress, {}
