@@ -115,7 +115,7 @@ class Settler:
             logs.transition(_log, event, level=level, task_id=element, reason=what)
         self._comes_together = len(claimed.tasks) > 1
         if self._comes_together or (claimed.tasks and self._runs_many):
-            self._watch_closely()  # for a single one that costs more than it brings: its time to start
+            self._look_now()  # for a single one that costs more than it brings: its time to start
         if self.link.connections > self._audited and self._audit():
             return claimed._replace(more=True)  # what it pushed itself does not ring here
         return claimed
@@ -160,8 +160,10 @@ class Settler:
     def began(self, task: Task, now: float, soft_deadline: float) -> None:
         """A handler begins; `soft_deadline` is monotonic as `now` is, inf for none."""
         self._running[task.id] = (now, soft_deadline)
-        if soft_deadline - now < _UNWATCHED:
-            self._watch_closely()
+        if soft_deadline - now < _SLOW_TICK:
+            self._look_now()
+        elif soft_deadline - now < _UNWATCHED:
+            self._busy.set()
 
     def ended(self, task: Task) -> None:
         """The handler is over."""
@@ -211,7 +213,7 @@ class Settler:
         if task.id in self._lost:
             raise LeaseLost(f"task {task.id} is no longer this worker's: its lease ran out or it was cancelled")
         self._progress[task.id] = (task, fraction, text)
-        self._watch_closely()
+        self._busy.set()
 
     def idle(self, next_count: int) -> None:
         """Nothing runs and nothing is claimed: the settler's thread may sleep, and the next claim is made ready."""
@@ -291,8 +293,8 @@ class Settler:
 
     # -- the settler's thread ----------------------------------------------------------------------------------
 
-    def _watch_closely(self) -> None:
-        """From any thread: there is something to see to; the settler's thread looks at it now, and from now on."""
+    def _look_now(self) -> None:
+        """From any thread: there is what the settler's thread has to look at before it would by itself."""
         self._busy.set()
         if self._napping:
             self._alarm.set()

@@ -136,6 +136,26 @@ def test_beside_a_task_alone_the_thread_sleeps(private_server: ServerHandle) -> 
     own.client.close()
 
 
+def test_reports_do_not_wake_the_thread(private_server: ServerHandle) -> None:
+    """A handler may report its progress as often as it likes."""
+    own = Rig(private_server, "ocr")
+    own.push("a")
+    looks: list[float] = []
+    with closing(Ears(private_server.url, "ocr")) as ears:
+        settler = Settler(ears.link, own.settings, own.keys, slot=SLOT, queues=["default"], default_processor="")
+        settler.on_look = lambda: looks.append(time.monotonic())
+        with closing(settler):
+            settler.claim(1, None)
+            task = settler.buffer.popleft()
+            settler.began(task, time.monotonic(), math.inf)
+            for _ in range(400):
+                settler.report(task, 0.5, "")
+                time.sleep(0.001)
+            eventually(lambda: "progress" in own.fields("a"), "the report is sent")
+            assert len(looks) < 40
+    own.client.close()
+
+
 def test_a_near_soft_deadline_is_watched_from_the_start(
     private_server: ServerHandle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
