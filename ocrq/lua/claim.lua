@@ -328,11 +328,11 @@ local function took_fairly()
   return true
 end
 
-local function take_scored(lane, low, high)
+local function take_scored(lane, only_urgent)
   while lane.scored > 0 and room() > 0 do
     if not took_fairly() then
-      local top = call('ZREVRANGEBYSCORE', lane.zset, high, low, 'WITHSCORES', 'LIMIT', '0', '1')
-      if #top == 0 then return end
+      local top = call('ZREVRANGE', lane.zset, '0', '0', 'WITHSCORES') -- by score it takes Redis three times as long
+      if not top[1] or only_urgent and tonumber(top[2]) <= LIST_PRIORITY then return end
       local elements = lane.scored == 1 and { top[1] }
         or call('ZRANGEBYSCORE', lane.zset, top[2], top[2], 'LIMIT', '0', room())
       leave_scored(lane, take_all(elements, lane, top[2]))
@@ -355,9 +355,9 @@ local function take_listed(lane)
 end
 
 for _, lane in ipairs(lanes) do
-  if lane.scored > 0 then take_scored(lane, '(5', '+inf') end
+  if lane.scored > 0 then take_scored(lane, true) end
   if lane.listed > 0 then take_listed(lane) end
-  if lane.scored > 0 then take_scored(lane, '-inf', '5') end
+  if lane.scored > 0 then take_scored(lane, false) end
 end
 
 if taken > 0 then
