@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 import msgspec
 
 from .lua import Arg, Script
-from .replies import Unpacker
+from .replies import Unpacker, argument
 from .task import PROCESSING
 
 T = TypeVar("T")
@@ -22,12 +23,37 @@ class Call(msgspec.Struct, Generic[T]):
     command: list[Arg]
     read: Callable[[Any], T]
     is_binary: bool = False
-    packed: bytes = b""  #: `command` as it is sent, when a `Link` has packed it ahead
+    packed: bytes = b""  #: `command` as it is sent, where a `Stencil` has made it
 
     @property
     def whole(self) -> tuple[Arg, ...]:
         """The same with the script's text, for where a server that does not know the script would be too late."""
         return ("EVAL", self.script.source, *self.command[2:])
+
+
+GAP: Any = object()  #: stands for an argument of which a `Stencil` does not know the value yet
+
+
+class Stencil(Generic[T]):
+    """A call that a worker makes again and again: put together and packed once, but for its gaps."""
+
+    def __init__(self, call: Call[T]) -> None:
+        self._call = call
+        self._gaps = [at for at, value in enumerate(call.command) if value is GAP]
+        bounds = [-1, *self._gaps, len(call.command)]
+        self._pieces = [
+            b"".join(argument(value) for value in call.command[before + 1 : gap]) for before, gap in pairwise(bounds)
+        ]
+        self._pieces[0] = b"*%d\r\n" % len(call.command) + self._pieces[0]
+
+    def filled(self, *values: Arg, read: Callable[[Any], T] | None = None) -> Call[T]:
+        """The call with these values in its gaps, in the order of the script's arguments."""
+        call = self._call
+        command, packed = call.command.copy(), self._pieces[0]
+        for at, value, piece in zip(self._gaps, values, self._pieces[1:], strict=True):
+            command[at] = value
+            packed += argument(value) + piece
+        return Call(call.script, command, read or call.read, call.is_binary, packed)
 
 
 class NewTask(msgspec.Struct, gc=False):

@@ -84,10 +84,6 @@ class Link:
                     time.sleep(delay * random.random())
                     delay = min(delay * 2, _LAST_DELAY)
 
-    def prepare(self, call: Call[Any]) -> None:
-        """Pack a call that is going to be sent when there is no time to lose."""
-        call.packed = self._pack(call.command)
-
     def wait(self, timeout: float, others: Sequence[int] = ()) -> bool:
         """Wait for the doorbell, for another file descriptor to be readable, or for the timeout in seconds.
 

@@ -28,6 +28,12 @@ def packed(values: Sequence[Any]) -> bytes:
         return _encode(_raw(values))
 
 
+def argument(value: str | bytes | float) -> bytes:
+    """One argument of a command as it is sent (RESP, https://redis.io/docs/latest/develop/reference/protocol-spec/)."""
+    content = value if isinstance(value, bytes) else str(value).encode("utf-8", "surrogateescape")
+    return b"$%d\r\n%b\r\n" % (len(content), content)
+
+
 def _raw(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_raw(item) for item in value]

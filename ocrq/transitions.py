@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any, Literal, TypeVar
 
 from .calls import (
+    GAP,
     Call,
     Claim,
     Done,
@@ -20,6 +21,7 @@ from .calls import (
     Progress,
     Promoted,
     Reap,
+    Stencil,
     Tidied,
     Verdict,
     read_claim,
@@ -51,6 +53,7 @@ class Transitions:
         self._settings = settings
         self.keys = keys
         self._enqueues: dict[str, Call[list[bool]]] = {}  # queue -> the call without tasks: producers need it fast
+        self._acks: dict[str, Stencil[list[Verdict]]] = {}  # slot -> the call without tasks: a worker needs it as fast
 
     def enqueue(self, queue: str, tasks: Iterable[NewTask]) -> Call[list[bool]]:
         """Per task True when created, False when its id existed."""
@@ -100,15 +103,20 @@ class Transitions:
 
     def ack(self, slot: str, done: Sequence[Done]) -> Call[list[Verdict]]:
         """Complete tasks."""
-        return self._call(
-            "ack",
-            partial(_verdicts, len(done)),
-            held=self.keys.held(slot),
-            unit=self._settings.time_unit,
-            result_seconds=RESULT_CACHE_SECONDS,
-            packed=packed(together(done)),
-            packed_users=packed([one.user_id for one in done]),
-        )
+        stencil = self._acks.get(slot)
+        if stencil is None:
+            bare = self._call(
+                "ack",
+                partial(_verdicts, 0),
+                held=self.keys.held(slot),
+                unit=self._settings.time_unit,
+                result_seconds=RESULT_CACHE_SECONDS,
+                packed=GAP,
+                packed_users=GAP,
+            )
+            stencil = self._acks[slot] = Stencil(bare)
+        users = packed([one.user_id for one in done])
+        return stencil.filled(packed(together(done)), users, read=partial(_verdicts, len(done)))
 
     def nack(self, slot: str, failure: Failure) -> Call[Verdict]:
         """End a failed delivery."""

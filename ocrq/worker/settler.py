@@ -15,7 +15,7 @@ from random import randrange
 from typing import Any
 
 from .. import logs, telemetry
-from ..calls import Call, Claim, Done, Progress
+from ..calls import GAP, Call, Claim, Done, Progress, Stencil
 from ..errors import LeaseLost, OcrqError
 from ..keys import Keys
 from ..link import Link
@@ -62,11 +62,15 @@ class Settler:
         self._keys = keys
         self._slot = slot
         self._queues = queues
-        self._default_processor = default_processor
         self._runs_many = runs_many
         self._fairness = settings.fairness
         self._fair_after = randrange(settings.fairness) if settings.fairness else 0
         self._nonce = 0
+        self._claims = Stencil(
+            self.transitions.claim(
+                queues, slot=slot, nonce=GAP, count=GAP, fair_after=GAP, default_processor=default_processor
+            )
+        )
         self._prepared: tuple[int, Call[Claim]] | None = None  # the next claim, and for how many tasks it is
         self._outcomes: list[Outcome] = []
         self._oldest = 0.0
@@ -129,14 +133,7 @@ class Settler:
 
     def _claim_call(self, count: int) -> Call[Claim]:
         self._nonce += 1
-        return self.transitions.claim(
-            self._queues,
-            slot=self._slot,
-            nonce=str(self._nonce),
-            count=count,
-            fair_after=self._fair_after,
-            default_processor=self._default_processor,
-        )
+        return self._claims.filled(self._nonce, count, self._fair_after)
 
     def _audit(self) -> bool:
         """Give back what a server that went back in time (torn file, failover) believes to be here still, if anything.
@@ -218,9 +215,7 @@ class Settler:
     def idle(self, next_count: int) -> None:
         """Nothing runs and nothing is claimed: the settler's thread may sleep, and the next claim is made ready."""
         self._busy.clear()
-        call = self._claim_call(next_count)
-        self.link.prepare(call)
-        self._prepared = next_count, call
+        self._prepared = next_count, self._claim_call(next_count)
 
     def close(self) -> None:
         """Stop the thread."""

@@ -98,7 +98,7 @@ def test_no_command_without_a_bound(name: str) -> None:
         if "'LRANGE'" in line:
             assert "0, left - 1)" in line, line
         if re.search(r"'Z(REV)?RANGE", line):
-            assert "'LIMIT'" in line or "0, 0" in line, line
+            assert "'LIMIT'" in line or "0, 0" in line.replace("'0'", "0"), line
 
 
 @pytest.mark.parametrize("name", [*NAMES, "lib"])

@@ -8,9 +8,11 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from redis._parsers import Encoder
+from redis.connection import PythonRespSerializer
 
 from ocrq import lua
-from ocrq.calls import Call, Claimed, Done, Failure, NewTask, Progress, Reaped
+from ocrq.calls import GAP, Call, Claimed, Done, Failure, NewTask, Progress, Reaped, Stencil
 from ocrq.keys import Keys
 from ocrq.settings import Settings
 from ocrq.transitions import Transitions
@@ -103,6 +105,22 @@ def test_verdicts() -> None:
     call = MADE.ack("s", [Done(task_id, 1, 20, "", "", ()) for task_id in "abcd"])
     assert call.read([]) == ["done"] * 4
     assert call.read([2, "lost", 4, "again"]) == ["done", "lost", "done", "again"]
+
+
+@pytest.mark.parametrize("text", ["default", "Rechnungen größer", "%d %b", "\udcff\udcfe", ""])
+def test_what_is_said_again_and_again(text: str) -> None:
+    """A stencil fills its gaps, and packs what redis-py would pack of the same command."""
+    encoder = Encoder("utf-8", "surrogateescape", decode_responses=False)
+    options: dict[str, Any] = {"slot": "s", "default_processor": text}
+    stencil = Stencil(MADE.claim(["q"], nonce=GAP, count=GAP, fair_after=GAP, **options))
+    for number, count, fair_after in ((1, 200, 7), (2, 1, -3)):
+        plain = MADE.claim(["q"], nonce=str(number), count=count, fair_after=fair_after, **options)
+        filled = stencil.filled(str(number), count, fair_after)
+        assert (filled.script, filled.command, filled.is_binary) == (plain.script, plain.command, plain.is_binary)
+        packed = PythonRespSerializer(6000, encoder.encode).pack(*plain.command)
+        assert filled.packed == b"".join(map(bytes, packed))
+    with pytest.raises(ValueError, match="zip"):
+        stencil.filled("1", 2)
 
 
 def test_release_keeps_the_order() -> None:
