@@ -16,7 +16,7 @@ from .calls import Call, NewTask
 from .clients import Client
 from .connection import guarded, redact, translate
 from .errors import ServerUnreachable, TaskNotFound
-from .keys import DEFAULT_QUEUE, Keys, checked_queue
+from .keys import Keys, checked_queue
 from .operation import Blocking, Steps
 from .plain_enqueue import PlainEnqueue
 from .replies import as_text
@@ -154,9 +154,9 @@ class Broker(Connected, Blocking):
 
     def _enqueue(self, step: Enqueue) -> bool:
         queue, task = step
-        if self._plain is None or not task.is_minted or task.due or queue != DEFAULT_QUEUE:
+        if self._plain is None or not task.is_minted or task.due:
             return self.enqueue(queue, (task,))[0]
-        return self.send(self._plain.put, task) or self.enqueue(queue, (task,))[0]
+        return self.send(self._plain.put, queue, task) or self.enqueue(queue, (task,))[0]
 
     def _command(self, command: Command) -> Any:
         return self.client.execute_command(*command, **routed(self.client, self.keys, command))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import redis
 
 from .calls import NewTask
-from .keys import Keys
+from .keys import DEFAULT_QUEUE, Keys
 from .settings import Settings
 
 if TYPE_CHECKING:
@@ -23,33 +23,37 @@ LOOK_SECONDS = 10.0  #: for so long a look at the server's clock is good
 
 
 class PlainEnqueue:
-    """Puts tasks into the default queue. Safe to share between threads."""
+    """Puts tasks into queues, one at a time. Safe to share between threads."""
 
     def __init__(self, client: Client, settings: Settings, keys: Keys) -> None:
         self._client = client
         self._keys = keys
-        self._queue, self._priority = keys.queue(), keys.priority()
         self._count = ("INCR", keys.total), ("INCR", keys.pending)
         self._units = 1000 if settings.time_unit == "ms" else 1
         self._looked = -LOOK_SECONDS
         self._is_possible = False  # as of the last look
+        self._has_index = False  # so that it is possible for named queues, too
         self._offset = 0.0  # server's time less ours, in seconds; by a little too low, so no task comes from the future
 
-    def put(self, task: NewTask) -> bool:
+    def put(self, queue: str, task: NewTask) -> bool:
         """Enqueue one; False when it needs the script, and nothing is there of it. Raises what redis-py raises."""
         now = time.time()
         if not 0 <= now - self._looked < LOOK_SECONDS:
             self._look(now)
-        if not self._is_possible:
+        if not self._is_possible or (queue != DEFAULT_QUEUE and not self._has_index):
             return False
-        key, created_at = self._keys.data(task.id), int(self._units * (now + self._offset))
+        keys = self._keys
+        key, created_at = keys.data(task.id), int(self._units * (now + self._offset))
         first = "status", "pending", "created_at", created_at, "attempts", "0", "deliveries", "0"
-        place = ("ZADD", self._priority, task.score, task.id) if task.score else ("LPUSH", self._queue, task.id)
-        replies = self._client.transact((("HSET", key, *first, *task.fields), place, *self._count))
+        place = ("ZADD", keys.priority(queue), task.score) if task.score else ("LPUSH", keys.queue(queue))
+        index = () if queue == DEFAULT_QUEUE else (("SADD", keys.queues, queue),)
+        replies = self._client.transact((("HSET", key, *first, *task.fields), (*place, task.id), *self._count, *index))
         if isinstance(replies[1], Exception):  # a foreign value stands there, and transactions do not roll back
-            counted = [command for command, reply in zip(self._count, replies[2:], strict=True) if type(reply) is int]
+            counted = [command for command, reply in zip(self._count, replies[2:4], strict=True) if type(reply) is int]
             self._client.transact((("DEL", key), *(("DECRBY", counter, 1) for _, counter in counted)))
-            return False
+            return False  # the name stays in the index: by now another producer may have relied on it
+        if index and isinstance(replies[-1], Exception):
+            self._looked = -LOOK_SECONDS  # this one is in its line; of the next the script says what is wrong
         return True
 
     def _look(self, now: float) -> None:
@@ -57,6 +61,7 @@ class PlainEnqueue:
         self._looked = now
         try:
             self._client.transact(())
+            self._has_index = self._client.execute_command("TYPE", self._keys.queues) in ("set", "none")
             told: Any = self._client.execute_command("TIME")
         except redis.ResponseError:
             self._is_possible = False

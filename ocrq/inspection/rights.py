@@ -84,6 +84,8 @@ GROUPS = {
             "ZADD {priority_prefix} 1 x",
             "INCR {total}",
             "INCR {pending}",
+            "SADD {queues} x",  # for a named queue
+            "TYPE {queues}",
             "DEL {data_prefix}x",  # and its undoing
             "DECRBY {total} 1",
             "DECRBY {pending} 1",

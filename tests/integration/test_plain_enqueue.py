@@ -32,13 +32,14 @@ def scripts(rig: Rig) -> int:
 
 @pytest.mark.parametrize("priority", [None, 5, 8, 0.5])
 @pytest.mark.parametrize("unit", ["s", "ms"])
+@pytest.mark.parametrize("name", ["default", "scans"])
 def test_same_as_the_script(
-    server: ServerHandle, rig: Rig, monkeypatch: pytest.MonkeyPatch, priority: float | None, unit: str
+    server: ServerHandle, rig: Rig, monkeypatch: pytest.MonkeyPatch, priority: float | None, unit: str, name: str
 ) -> None:
     """The same keys with the same contents, whichever way a task comes into being."""
     monkeypatch.setenv("OCRQ_TIME_UNIT", unit)
-    own = Queue(connection=server.client(), namespace=rig.keys.namespace)
-    queue = Queue(url=server.url, namespace=rig.keys.namespace)
+    own = Queue(name, connection=server.client(), namespace=rig.keys.namespace)
+    queue = Queue(name, url=server.url, namespace=rig.keys.namespace)
     seen = []
     for door, by_script in ((queue, 0), (own, 1)):
         before = scripts(rig)
@@ -55,18 +56,19 @@ def test_same_as_the_script(
 
 
 def test_without_a_script(rig: Rig, queue: Queue) -> None:
-    """An id of one's own, another queue, a time, and many at once need the script; a plain task does not."""
-    queue.enqueue("p")
-    before = scripts(rig)
-    for _ in range(3):
-        queue.enqueue("p", priority=7)
-    assert scripts(rig) == before
-    assert len(queue) == 4
-    queue.enqueue("p", task_id="mine")
-    queue.enqueue_in(60, "p")
-    queue.enqueue_many([("p", {}), ("p", {})])
-    Queue("scans", settings=queue.settings).enqueue("p")
-    assert scripts(rig) == before + 4
+    """An id of one's own, a time, and many at once need the script; a plain task does not."""
+    named = Queue("scans", settings=queue.settings)
+    for door in (queue, named):
+        door.enqueue("p")
+        before = scripts(rig)
+        for _ in range(3):
+            door.enqueue("p", priority=7)
+        assert scripts(rig) == before
+        assert len(door) == 4
+        door.enqueue("p", task_id=f"mine-{door.name}")
+        door.enqueue_in(60, "p")
+        door.enqueue_many([("p", {}), ("p", {})])
+        assert scripts(rig) == before + 3
 
 
 @pytest.mark.parametrize("minutes", [-90, 90])
@@ -101,6 +103,38 @@ def test_wrong_type(rig: Rig, queue: Queue, priority: float | None) -> None:
     with pytest.raises(ServerError, match="holds a string"):
         queue.enqueue("p", priority=priority)
     assert rig.snapshot() == before
+
+
+@pytest.mark.parametrize("priority", [None, 8])
+def test_wrong_type_of_a_named_queue(rig: Rig, queue: Queue, priority: float | None) -> None:
+    """The same there; at most its name is left in the index, where other producers may rely on it by now."""
+    scans = Queue("scans", settings=queue.settings)
+    for key in (rig.keys.queue("scans"), rig.keys.priority("scans")):
+        rig.client.set(key, "foreign")
+    queue.enqueue("p")
+    before = rig.snapshot()
+    with pytest.raises(ServerError, match="holds a string"):
+        scans.enqueue("p", priority=priority)
+    rig.client.delete(rig.keys.queues)
+    assert rig.snapshot() == before
+
+
+def test_wrong_type_of_the_index(rig: Rig, queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Named queues have an index. One that a foreign value took the place of refuses tasks, from the next one on."""
+    scans = Queue("scans", settings=queue.settings)
+    scans.enqueue("p")
+    rig.client.set(rig.keys.queues, "foreign")
+    assert scans.enqueue("p").created
+    assert len(scans) == 2
+    before = rig.snapshot()
+    with pytest.raises(ServerError, match="queues holds a string, not a set"):
+        scans.enqueue("p")
+    assert rig.snapshot() == before
+    assert queue.enqueue("p").created  # the default queue needs no index
+    rig.client.delete(rig.keys.queues)
+    monkeypatch.setattr("ocrq.plain_enqueue.LOOK_SECONDS", 0.0)
+    assert scans.enqueue("p").created
+    assert rig.client.smembers(rig.keys.queues) == {"scans"}
 
 
 def test_broken_counters(rig: Rig, queue: Queue) -> None:
