@@ -33,14 +33,14 @@ class Workload:
 
 WORKLOADS: dict[str, Workload] = {
     "drain": Workload(workloads.drain, "drain", repeats=3),
-    "two": Workload(workloads.two, "two"),
-    "alone": Workload(partial(workloads.two, processes=1), "alone"),
+    "two": Workload(workloads.two, "two", repeats=3),
+    "alone": Workload(partial(workloads.two, processes=1), "alone", repeats=3),
     "bulk": Workload(workloads.bulk, "bulk"),
-    "latency": Workload(workloads.latency, "latency"),
+    "latency": Workload(workloads.latency, "latency", repeats=2),
     "latency two": Workload(partial(workloads.latency, cpus=ALL), "latency", rounds=1, quick=False),
     "blocked": Workload(workloads.blocked, "blocked", rounds=1),
     "idle": Workload(workloads.idle, "idle", rounds=1),
-    "cpu": Workload(workloads.cpu, "cpu", repeats=3),
+    "cpu": Workload(workloads.cpu, "cpu", repeats=5),
     "pages": Workload(pages.pages, "pages", quick=False),
     "deep": Workload(deep.deep, "deep", rounds=1),
     "due": Workload(deep.due, "burst", rounds=1),

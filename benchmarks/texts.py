@@ -20,8 +20,9 @@ METHOD = """
 
 - **A cell** is one variant of one system for one workload: a server of its own, started empty; a producer; workers.
   Everything ends with it. In each round every system has its turn in every workload, and each round begins with
-  another; numbers are medians of the rounds with the smallest and largest, ratios are taken within a round. The drains
-  of ocrq and the yardsticks come three times in a row in each, as three rounds: the ratio of two short cells swings.
+  another; numbers are medians of the rounds with the smallest and largest, ratios are taken within a round. Some cells
+  of ocrq and the yardsticks come again in each, in turns, as further rounds, since the ratio of two short cells swings:
+  drains three times, latency twice, native work five times.
 - **One CPU** means that server, producer and worker are pinned to it, and the harness to the others; that is what
   repeats. On several CPUs a single connection that goes back and forth swings by a factor of two on virtual machines.
 - **Settings** are each peer's best that its documentation names, tried before; the table above has them. Where a peer
@@ -41,7 +42,7 @@ METHOD = """
 - **Behind a long task**: two processes find 400 short tasks, a long one and 20 short ones; how long after the start of
   the long one did those begin?
 - **Native work** is a key derivation of 30 ms that has released the GIL, as OCR engines do; bare processes share the
-  same work without a queue, and each round has three pairs of them and ocrq, in turns.
+  same work without a queue.
 - **Real pages** are the five A4 pages at 150 dpi of `examples/make_samples.py` (two columns and a letter as PNG, three
   scans as JPEG), read by two processes from when both have their models loaded and have read a page. For ocrq, which
   finds them waiting, the time ends when the producer has heard of the last one, whose result, with words and boxes, is
