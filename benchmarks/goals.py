@@ -19,6 +19,7 @@ from .summary import (
     middle,
     number,
 )
+from .workloads import NAIVE_SAMPLE
 
 WAYS = ("list", "sorted set", "foreign LPUSH", "foreign ZADD")
 
@@ -114,12 +115,12 @@ def _enqueue(summary: Summary, recorded: Sequence[str]) -> Iterator[Goal]:
 
 
 def _latency(summary: Summary) -> Iterator[Goal]:
-    naive = summary.waits("latency", NAIVE).get("p50_ms")
     peers = {row: found for row in summary.peers("latency") if (found := summary.waits("latency", row))}
     p50 = min(((found["p50_ms"], " ".join(row)) for row, found in peers.items()), default=None)
     p99 = min(((found["p99_ms"], " ".join(row)) for row, found in peers.items()), default=None)
     for way in WAYS:
         found = summary.waits("latency", ("ocrq", way))
+        naive = summary.waits("latency", ("ocrq", way), NAIVE_SAMPLE).get("p50_ms")
         ratio = found["p50_ms"] / naive if found and naive else None
         shown = f"{number(found['p50_ms'])}, p99 {number(found['p99_ms'])}" if found else "–"
         measure = f"enqueue call to handler, {way}, p50 ms"

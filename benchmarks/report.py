@@ -12,6 +12,7 @@ from .goals import goals
 from .summary import BARE, ENGINE, LUA64, NAIVE, Row, Summary, middle, number
 from .systems import AT_MOST_ONCE, System
 from .texts import INTRODUCTION, METHOD
+from .workloads import NAIVE_SAMPLE
 
 SCALE = (
     ("deep", "ocrq", "short_enqueue_server_us", "enqueue with a short queue, µs of the server"),
@@ -139,8 +140,10 @@ class Report:
                 ("p95", self._wait("latency", "p95_ms")),
                 ("p99", self._wait("latency", "p99_ms")),
                 ("samples", self._wait("latency", "samples")),
+                ("p50 of *naive* in turns with it", self._wait("latency", "p50_ms", NAIVE_SAMPLE)),
                 ("p50, all CPUs", self._wait("latency two", "p50_ms")),
                 ("p99", self._wait("latency two", "p99_ms")),
+                ("p50 of *naive*", self._wait("latency two", "p50_ms", NAIVE_SAMPLE)),
             ],
         )
         yield self._table(
@@ -271,8 +274,8 @@ class Report:
 
         return cell
 
-    def _wait(self, workload: str, key: str) -> Callable[[Row], str]:
-        return lambda row: number(self._summary.waits(workload, row).get(key))
+    def _wait(self, workload: str, key: str, name: str = "sample") -> Callable[[Row], str]:
+        return lambda row: number(self._summary.waits(workload, row, name).get(key))
 
     # -- charts ------------------------------------------------------------------------------------------------
 

@@ -77,10 +77,11 @@ class Summary:
         found = self.values(workload, row, key)
         return [value / base[number] for number, value in found.items() if base.get(number)]
 
-    def waits(self, workload: str, row: Row) -> dict[str, float]:
+    def waits(self, workload: str, row: Row, name: str = "sample") -> dict[str, float]:
         """Percentiles over the samples of all rounds."""
         cells = self._cells.get(workload, {}).get(row, {}).values()
-        samples = sorted(value for cell in cells for key, value in cell["numbers"].items() if key.startswith("sample_"))
+        numbers = [item for cell in cells for item in cell["numbers"].items()]
+        samples = sorted(value for key, value in numbers if key.startswith(f"{name}_"))
         return {**percentiles(samples), "samples": len(samples)} if samples else {}
 
     def errors(self) -> list[tuple[str, Row, str, int]]:

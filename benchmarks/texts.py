@@ -38,7 +38,9 @@ METHOD = """
   second* are what both together allow: on one quiet CPU that is the rate, and on a busy one still comparable.
 - **Bytes** are the growth of the server's `used_memory`, divided by the tasks.
 - **Latency** is taken on a worker that waits, from just before the enqueue call to the handler's first line, one task
-  every 20 ms; percentiles are over the samples of all rounds.
+  every 20 ms; percentiles are over the samples of all rounds. On a CPU that wakes for each task the same steps take
+  twice as long in some seconds as in others; so *naive* runs beside ocrq, each on a server of its own, and every five
+  tasks it is the other's turn. Ratios to *naive* are taken from those samples. Peers are measured alone.
 - **Behind a long task**: two processes find 400 short tasks, a long one and 20 short ones; how long after the start of
   the long one did those begin?
 - **Native work** is a key derivation of 30 ms that has released the GIL, as OCR engines do; bare processes share the

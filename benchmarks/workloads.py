@@ -7,13 +7,16 @@ import statistics
 import subprocess
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from .cell import SETTLE, START_WITHIN, Cell, Costs
 from .processes import ALL, ONE, pinned
-from .systems import Environments, System, Variant
+from .systems import Environments, System, Variant, load
 
 Numbers = dict[str, float]
+NAIVE_SAMPLE = "naive_sample"  #: what the yardstick took in turns with a row
+_TURN = 5  #: tasks
 _SELDOM = 0.02  #: seconds between looks whether all is done, where looking takes a CPU from what is measured
 
 
@@ -52,6 +55,12 @@ class Bench:
         """A cell on these CPUs."""
         settings = {"BENCH_BURN": str(self.burn), **settings}
         return Cell(system, variant, self.environments, server=self.server, cpus=cpus, settings=settings)
+
+    @property
+    def naive(self) -> tuple[System, Variant]:
+        """The yardstick of latency."""
+        [yardstick] = load(["yardstick"])
+        return yardstick, next(variant for variant in yardstick.variants if variant.name == "naive")
 
 
 def drain(bench: Bench, system: System, variant: Variant) -> Numbers:
@@ -132,24 +141,40 @@ def bulk(bench: Bench, system: System, variant: Variant) -> Numbers:
 
 
 def latency(bench: Bench, system: System, variant: Variant, cpus: Sequence[int] = ONE) -> Numbers:
-    """From the enqueue call to the handler, on an idle worker."""
+    """From the enqueue call to the handler, on an idle worker.
+
+    ocrq has the yardstick *naive* beside it, and they take turns: what a CPU does as it wakes takes twice as long in
+    some seconds as in others, so that a yardstick that was measured a minute ago says little.
+    """
     sizes = bench.sizes
-    with bench.cell(system, variant, cpus) as cell:
-        cell.start_producer()
-        cell.start_workers(1)
-        cell.warm(1)
+    with ExitStack() as stack:
+        measured = [(system, variant), bench.naive] if system.name == "ocrq" else [(system, variant)]
+        cells = [stack.enter_context(bench.cell(*one, cpus)) for one in measured]
+        for cell in cells:
+            cell.start_producer()
+            cell.start_workers(1)
+            cell.warm(1)
         time.sleep(0.5)
-        cell.ask("paced", count=sizes.latency_samples, seconds=sizes.latency_every, sends=sizes.latency_samples)
-        cell.wait_done(cell.sent, 2.0)
-        waits = sorted((began - sent) / 1e6 for sent, began in cell.counts.samples())
-        if not waits:
-            raise RuntimeError("no task arrived")
-        return {**percentiles(waits), "missing": sizes.latency_samples - len(waits), **_raw(waits)}
+        for _ in range(sizes.latency_samples // _TURN):
+            for cell in cells:
+                cell.ask("paced", count=_TURN, seconds=sizes.latency_every, sends=_TURN)
+        waits, *beside = map(_waits, cells)
+        numbers = {**percentiles(waits), "missing": sizes.latency_samples - len(waits), **_raw("sample", waits)}
+        return numbers | (_raw(NAIVE_SAMPLE, beside[0]) if beside else {})
 
 
-def _raw(waits: Sequence[float]) -> Numbers:
+def _waits(cell: Cell) -> list[float]:
+    """How long each task of a cell was under way, in ms, sorted. Raises RuntimeError when there was none."""
+    cell.wait_done(cell.sent, 2.0)
+    waits = sorted((began - sent) / 1e6 for sent, began in cell.counts.samples())
+    if not waits:
+        raise RuntimeError("no task arrived")
+    return waits
+
+
+def _raw(name: str, waits: Sequence[float]) -> Numbers:
     """All samples, so that percentiles can be taken over all rounds."""
-    return {f"sample_{number}": round(wait, 4) for number, wait in enumerate(waits)}
+    return {f"{name}_{number}": round(wait, 4) for number, wait in enumerate(waits)}
 
 
 def percentiles(waits: Sequence[float]) -> Numbers:

@@ -57,10 +57,10 @@ class Producer:
         return await (self.bulk(count) if hasattr(self._app, "send_many") else self.single(count))
 
     async def paced(self, count: int, seconds: float) -> dict[str, float]:
-        """Enqueue one `stamp` each `seconds`."""
+        """Enqueue one `stamp` each `seconds`, the first after as long."""
         began = time.monotonic()
         for number in range(count):
-            await asyncio.sleep(max(0.0, began + number * seconds - time.monotonic()))
+            await asyncio.sleep(max(0.0, began + (number + 1) * seconds - time.monotonic()))
             await _finish(self._app.send("stamp", *_names(number), time.monotonic_ns()))
         return {"seconds": time.monotonic() - began}
 
