@@ -103,8 +103,7 @@ class Link:
         for descriptor in others:
             poller.register(descriptor, select.POLLIN)
         # What comes unasked is the bell or the end of the connection: the caller asks, and finds it before the answer
-        answered = any(descriptor == socket.fileno() for descriptor, _ in poller.poll(timeout * 1000))
-        return answered or not self._tracking
+        return socket.fileno() in dict(poller.poll(timeout * 1000)) or not self._tracking
 
     def close(self) -> None:
         """Close the connection."""
@@ -115,28 +114,15 @@ class Link:
         trouble: OcrqError | None = None
         try:
             self._connect()
-            armed = [self._tracking and i >= len(calls) - arm for i in open_calls]
-            packed = [
-                (_CACHING if bell else b"") + (calls[i].packed or self._pack(calls[i].command))
-                for i, bell in zip(open_calls, armed, strict=True)
-            ]
-            self._connection.send_packed_command([b"".join(packed)], check_health=False)
-            replies = []
-            first_armed = len(calls) - arm if len(open_calls) == len(calls) else -1
-            for i, bell in zip(open_calls, armed, strict=True):
-                if bell:
-                    self._tracking = not isinstance(self._reply(), Exception)
-                    if i == first_armed:
-                        self._rung = False  # for what was before the server looks anew now
-                replies.append(self._reply(calls[i].is_binary))
+            replies = self._replies(calls, open_calls, arm)
             for i, reply in zip(list(open_calls), replies, strict=True):
-                if isinstance(reply, redis.exceptions.NoScriptError):
-                    self._load(calls[i])
-                elif isinstance(reply, Exception):
-                    trouble = self._refused(reply)
-                else:
+                if not isinstance(reply, Exception):
                     answers[i] = calls[i].read(reply)
                     open_calls.remove(i)
+                elif isinstance(reply, redis.exceptions.NoScriptError):
+                    self._load(calls[i])
+                else:
+                    trouble = self._refused(reply)
         except (redis.ConnectionError, redis.TimeoutError, OSError) as error:
             trouble = translate(error, self._url)
         except redis.ResponseError as error:  # SCRIPT LOAD was refused
@@ -144,6 +130,24 @@ class Link:
         if trouble is not None:
             self._connection.disconnect()  # a demoted server stays one for ever; a new connection finds the right one
         return trouble
+
+    def _replies(self, calls: Sequence[Call[Any]], which: Sequence[int], arm: int) -> list[Any]:
+        """Send these of the calls, and what each comes to: a reply or an error of the server."""
+        first_armed = len(calls) - arm if self._tracking else len(calls)
+        packed = []
+        for i in which:
+            if i >= first_armed:
+                packed.append(_CACHING)
+            packed.append(calls[i].packed or self._pack(calls[i].command))
+        self._connection.send_packed_command([b"".join(packed)], check_health=False)
+        replies = []
+        for i in which:
+            if i >= first_armed:
+                self._tracking = not isinstance(self._reply(), Exception)
+                if i == first_armed and len(which) == len(calls):
+                    self._rung = False  # for what was before the server looks anew now
+            replies.append(self._reply(calls[i].is_binary))
+        return replies
 
     def _made(self) -> AbstractConnection:
         return cast("AbstractConnection", pool_for(self._client, self._key).make_connection())

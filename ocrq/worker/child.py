@@ -110,11 +110,13 @@ class _Child:
     def run(self) -> int:
         buffer = self._settler.buffer
         while not self._stop.is_set:
-            if not buffer and not self._claim_more():
+            if not buffer:
+                if self._claim_more():
+                    continue
                 break
             try:
                 task = buffer.popleft()
-            except IndexError:
+            except IndexError:  # the settler's thread has just given back what was there
                 continue
             began = time.monotonic()
             self._slot.beat(BUSY, began)
