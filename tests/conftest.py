@@ -13,6 +13,7 @@ OCRQ_REQUIRE_SERVERS="redis,container" makes a kind that cannot run here an erro
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
 import uuid
 from collections import Counter
@@ -38,6 +39,8 @@ def pytest_configure(config: pytest.Config) -> None:
     for name in [name for name in os.environ if name.startswith("OCRQ_") or name == "REDIS_URL"]:
         if not name.startswith(("OCRQ_TEST_", "OCRQ_REQUIRE_")):
             del os.environ[name]  # a developer's own settings must not decide a test
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell has it for what it starts with `&`
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # or nothing that a test starts could be interrupted
     told = getattr(config, "workerinput", {})
     config.stash[MISSING] = told["servers"] if told else servers.detect()
     for kind in filter(None, os.environ.get("OCRQ_REQUIRE_SERVERS", "").split(",")):
