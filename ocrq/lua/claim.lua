@@ -331,7 +331,7 @@ end
 local function take_scored(lane, only_urgent)
   while lane.scored > 0 and room() > 0 do
     if not took_fairly() then
-      local top = call('ZREVRANGE', lane.zset, '0', '0', 'WITHSCORES') -- by score it takes Redis three times as long
+      local top = call('ZREVRANGE', lane.zset, '0', '0', 'WITHSCORES') -- by score it takes Redis far longer
       if not top[1] or only_urgent and tonumber(top[2]) <= LIST_PRIORITY then return end
       local elements = lane.scored == 1 and { top[1] }
         or call('ZRANGEBYSCORE', lane.zset, top[2], top[2], 'LIMIT', '0', room())

@@ -55,6 +55,18 @@ def test_ratios_are_taken_within_a_round() -> None:
     assert best.values == {0: 10.0, 1: 2.0}
 
 
+def test_latency_is_compared_with_the_yardstick_beside_it() -> None:
+    """What *naive* took in a cell of its own, in slower or faster seconds, does not count."""
+    beside = {"sample_0": 1.1, "naive_sample_0": 1.0}
+    cells = (("ocrq", "list", beside), ("yardstick", "naive", {"sample_0": 0.5}))
+    results = [
+        {**_result(0, system, variant, 0), "workload": "latency", "numbers": numbers}
+        for system, variant, numbers in cells
+    ]
+    text = Report({"about": ABOUT, "results": results}, systems.load(["yardstick", "ocrq"])).goals()
+    assert "| p50 ≤ 1.2 × naive | yes, 1.1 |" in text
+
+
 def test_the_report_hides_no_failure(tmp_path: Path) -> None:
     """What could not be measured stands in the report with its reason; charts are well-formed and linked."""
     page = tmp_path / "report.md"
